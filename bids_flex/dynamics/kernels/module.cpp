@@ -1,0 +1,8 @@
+// The compiled part of bids_flex.dynamics: one bind function per kernel, each beside its kernel.
+#include <nanobind/nanobind.h>
+
+namespace nb = nanobind;
+
+NB_MODULE(_kernels, m) {
+    m.doc() = "Compiled kernels of bids_flex.dynamics; the Python modules beside them check arguments and explain.";
+}
