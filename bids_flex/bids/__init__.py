@@ -1,1 +1,5 @@
-"""Room under construction."""
+"""The only room that knows BIDS.
+
+Queries in (``inputs``, through pybids), names and atomic files out (``names``, ``outputs``), and our own outputs read
+back for the group level (``results``).
+"""

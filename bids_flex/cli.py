@@ -1,0 +1,263 @@
+"""The command line: arguments to a Config, errors to an exit code. Nothing heavy is imported before there is work."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bids_flex import __version__
+from bids_flex.config import PRESETS, Config, from_dict, read_toml, to_dict
+from bids_flex.errors import BidsFlexError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_CODES = """\
+exit codes:
+  0 all done, or already done    1 some or all runs failed (the rest are written)   2 usage, or settings refused
+  16 not a BIDS data set         18 nothing matched (says what is there)            65 a data-set-level file is bad
+  66 no such input               70 a defect of bids_flex                           73 output cannot be written
+  130 interrupted (Ctrl-C)       143 terminated
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose every long option may be spelled with hyphens or underscores."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]  # noqa: ANN401
+        words = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args([_hyphens(word) for word in words], namespace)
+
+
+def _hyphens(word: str) -> str:
+    """Spell a long option with hyphens; its value, if any, stays as it is."""
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def _label(prefix: str) -> Any:  # noqa: ANN401 - argparse wants a plain callable
+    """Make a reader of BIDS labels that may be written with or without their prefix."""
+
+    def read(text: str) -> str:
+        label = text.removeprefix(prefix)
+        if not label or not all(character.isalnum() or character == "+" for character in label):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a label: letters, digits and + only")
+        return label
+
+    return read
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Build the parser; every ``dest`` is the dotted name of the setting that the option changes."""
+    parser = _Parser(
+        prog="bids_flex",
+        description="Measure how much brain networks reconfigure over time (participant), and compare people (group).",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "bids_dir", metavar="BIDS_DIR", help="the BIDS data set (or the fMRIPrep derivatives themselves)"
+    )
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="where the derivatives of bids_flex go")
+    parser.add_argument("level", choices=("participant", "group"), help="measure each run, or compare participants")
+    parser.add_argument("--version", action="version", version=f"bids_flex {__version__}")
+    _add_selection(parser)
+    _add_signal(parser)
+    _add_windows(parser)
+    _add_group(parser)
+    _add_execution(parser)
+    return parser
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("which runs")
+    group.add_argument(
+        "--derivatives",
+        metavar="[NAME=]PATH",
+        help="fMRIPrep's output (default: BIDS_DIR/derivatives/fmriprep, or BIDS_DIR itself when it is that)",
+    )
+    for option, name, prefix, what in (
+        ("--participant-label", "participants", "sub-", "participants, with or without sub-"),
+        ("--session-label", "sessions", "ses-", "sessions, with or without ses-"),
+        ("--task-id", "tasks", "task-", "tasks"),
+        ("--run-id", "runs", "run-", "runs"),
+    ):
+        group.add_argument(
+            option, dest=f"selection.{name}", nargs="+", metavar="LABEL", type=_label(prefix), help=f"only these {what}"
+        )
+    group.add_argument("--space", dest="selection.space", metavar="NAME", help="fMRIPrep's output space (default: the atlas's own)")
+    group.add_argument("--res", dest="selection.res", metavar="LABEL", help="fMRIPrep's res- label, where a space has several")
+    group.add_argument("--skip-bids-validation", dest="ignored", action="store_true", help="accepted; does nothing")
+
+
+def _add_signal(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("from images to regional time series")
+    group.add_argument(
+        "--atlas",
+        dest="science.atlas.name",
+        metavar="NAME|FILE",
+        help="Schaefer2018[_seg-17n][_scale-400], Dosenbach2010, or a NIfTI file (default: Schaefer2018, 200 regions)",
+    )
+    group.add_argument("--atlas-table", dest="science.atlas.table", metavar="FILE", help="its table, if not beside it")
+    group.add_argument("--atlas-space", dest="science.atlas.space", metavar="NAME", help="its template, if unnamed")
+    group.add_argument(
+        "--denoise",
+        dest="science.denoise.strategy",
+        metavar="NAME|FILE",
+        help="36P (default), 24P+2P, 24P+acompcor, simple, none, or a TOML file",
+    )
+    for option, name, unit, what in (
+        ("--high-pass", "high_pass_hz", "HZ", "lower edge of the band (default: 0.01)"),
+        ("--low-pass", "low_pass_hz", "HZ", "upper edge of the band (default: 0.1)"),
+        ("--fd-thresh", "fd_threshold_mm", "MM", "censor frames with more displacement (default: 0.5)"),
+        ("--dvars-thresh", "dvars_threshold", "Z", "censor frames with more standardised DVARS (default: 1.5)"),
+        ("--min-coverage", "min_coverage", "SHARE", "leave out regions with less of them in the brain (default: 0.5)"),
+    ):
+        group.add_argument(option, dest=f"science.denoise.{name}", metavar=unit, type=float, help=what)
+
+
+def _add_windows(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("communities over time (engine: prior)")
+    group.add_argument("--preset", choices=sorted(PRESETS), help="start from the settings of a published study")
+    group.add_argument("--prior-window", dest="science.prior.window", metavar="TIME", help="60s (default) or 27vol")
+    group.add_argument("--prior-step", dest="science.prior.step", metavar="TIME", help="1vol (default) or 2s")
+    group.add_argument(
+        "--prior-shape",
+        dest="science.prior.shape",
+        choices=("rect", "gaussian", "tukey"),
+        help="weights within a window (default: rect)",
+    )
+    group.add_argument(
+        "--prior-min-kept",
+        dest="science.prior.min_kept",
+        type=float,
+        metavar="SHARE",
+        help="drop windows with fewer uncensored frames (default: 0.5)",
+    )
+
+
+def _add_group(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("group level")
+    group.add_argument(
+        "--groups", dest="group.groups", metavar="COLUMN", help="column of participants.tsv to compare by"
+    )
+    group.add_argument(
+        "--covariates",
+        dest="group.covariates",
+        nargs="+",
+        metavar="COLUMN",
+        help="columns to adjust for (also: mean_fd)",
+    )
+    group.add_argument(
+        "--contrasts",
+        dest="group.contrasts",
+        nargs="+",
+        metavar="'A - B'",
+        help="planned contrasts (default: all pairs)",
+    )
+    group.add_argument(
+        "--n-permutations", dest="group.permutations", type=int, metavar="N", help="permutations (default: 10000)"
+    )
+    group.add_argument(
+        "--random-seed", dest="group.random_seed", type=int, metavar="N", help="seed of the permutations (default: 0)"
+    )
+
+
+def _add_execution(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how the work is done")
+    group.add_argument("--config-file", metavar="FILE", help="settings from a TOML file; options given here win")
+    group.add_argument(
+        "--nprocs",
+        dest="execution.nprocs",
+        type=int,
+        metavar="N",
+        help="runs at a time (default: available processors)",
+    )
+    group.add_argument(
+        "--work-dir",
+        dest="execution.work_dir",
+        metavar="DIR",
+        help="for intermediate files (default: a temporary folder)",
+    )
+    for option, name, what in (
+        ("--clean-workdir", "clean_workdir", "remove a run's intermediate files once it is written"),
+        ("--stop-on-first-crash", "stop_on_first_crash", "start no further run after one has failed"),
+        ("--dry-run", "dry_run", "print which runs would be analysed, with which files, and stop"),
+    ):
+        group.add_argument(option, dest=f"execution.{name}", action="store_true", help=what)
+    group.add_argument(
+        "--force",
+        action="append",
+        nargs="?",
+        const="redo",
+        choices=("redo", "atlas-space"),
+        help="redo: analyse finished runs again, replacing other settings (default); "
+        "atlas-space: use an atlas on images of another template",
+    )
+    group.add_argument("--notrack", dest="ignored", action="store_true", help="accepted; there is no telemetry")
+    group.add_argument("-v", "--verbose", dest="execution.verbose", action="count", help="say more; twice: everything")
+
+
+def parse_config(words: Sequence[str] | None = None) -> Config:
+    """Read the command line: defaults, then the preset, then the configuration file, then the options.
+
+    Raises
+    ------
+    UsageError, MissingInputError
+        When the configuration file is missing or wrong. Mistakes on the command line itself exit with code 2.
+    """
+    given = vars(make_parser().parse_args(words))
+    settings: dict[str, Any] = {}
+    file = given.pop("config_file", None)
+    from_file = read_toml(Path(file)) if file else {}
+    preset = given.pop("preset", None) or from_file.get("science", {}).get("preset")
+    if preset is not None:
+        if preset not in PRESETS:
+            raise UsageError(f"{file}: there is no preset {preset!r}; there is {', '.join(PRESETS)}")
+        settings["science"] = to_dict(PRESETS[preset])
+    _merge(settings, from_file)
+    given.pop("ignored", None)
+    forced = given.pop("force", [])
+    given |= {"execution.redo": True} if "redo" in forced else {}
+    given |= {"science.any_space": True} if "atlas-space" in forced else {}
+    for name, value in given.items():
+        *path, last = name.split(".")
+        table = settings
+        for part in path:
+            table = table.setdefault(part, {})
+        table[last] = value
+    return from_dict(Config, settings, file or "command line")
+
+
+def _merge(table: dict[str, Any], other: dict[str, Any]) -> None:
+    """Lay one nested table over another, in place."""
+    for name, value in other.items():
+        if isinstance(value, dict) and isinstance(table.get(name), dict):
+            _merge(table[name], value)
+        else:
+            table[name] = value
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run bids_flex and return its exit code; the last line printed agrees with it."""
+    try:
+        config = parse_config(words)
+        from bids_flex.workflows.app import run_app
+
+        return run_app(config)
+    except BidsFlexError as error:
+        print(f"bids_flex: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("bids_flex: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
