@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -68,6 +67,15 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class _Index:
+    """The functional files of one participant, and the layout that knows their metadata."""
+
+    layout: BIDSLayout
+    root: Path
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Unusable:
     """A run that was found and cannot be used, and why."""
 
@@ -108,13 +116,13 @@ def find_runs(config: Config, atlas_space: str | None) -> Runs:
     unusable: list[Unusable] = []
     seen: dict[str, set[str]] = defaultdict(set)
     for participant in participants:
-        layout = _index(root, participant)
-        for name, images in _runs_of(layout, seen):
+        index = _index(root, participant)
+        for name, images in _runs_of(index.paths, seen):
             if not _selected(entities_of(images[0]), config.selection):
                 continue
             try:
                 bold = _choose(images, config.selection, atlas_space, any_space=config.science.any_space)
-                usable.append(_complete(layout, root, bold, config.bids_dir))
+                usable.append(_complete(index, bold, config.bids_dir))
             except RunError as error:
                 unusable.append(Unusable(name, str(error)))
     if not usable and not unusable:
@@ -191,7 +199,7 @@ def _participants(root: Path, selection: Selection) -> list[str]:
     return [label for label in present if not selection.participants or label in selection.participants]
 
 
-def _index(root: Path, participant: str) -> BIDSLayout:
+def _index(root: Path, participant: str) -> _Index:
     """Index the functional files of one participant, with the metadata that they inherit, in memory."""
     from bids import BIDSLayout, BIDSLayoutIndexer
 
@@ -202,7 +210,7 @@ def _index(root: Path, participant: str) -> BIDSLayout:
         re.compile(r"_(?:xfm|boldref|dseg)\.|\.(?:svg|html|gii|h5|txt|toml|md|bib)$"),
     ]
     try:
-        return BIDSLayout(
+        layout = BIDSLayout(
             root,
             validate=False,
             config=["bids", "derivatives"],
@@ -210,12 +218,17 @@ def _index(root: Path, participant: str) -> BIDSLayout:
         )
     except (ValueError, OSError) as error:
         raise NotBidsError(f"{root}: pybids cannot index participant {participant}: {error}") from error
+    # asked once: each of pybids' queries takes as long as all of them
+    paths = (Path(file.path) for file in layout.get(extension=[".nii", ".nii.gz", ".tsv"]))
+    return _Index(layout, root, tuple(sorted(path for path in paths if f"sub-{participant}" in path.parts)))
 
 
-def _runs_of(layout: BIDSLayout, seen: dict[str, set[str]]) -> Iterator[tuple[str, list[Path]]]:
+def _runs_of(paths: tuple[Path, ...], seen: dict[str, set[str]]) -> Iterator[tuple[str, list[Path]]]:
     """Group the preprocessed images of a participant by run, noting every label that was met."""
     grouped: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(Path(file.path) for file in layout.get(suffix="bold", extension=[".nii", ".nii.gz"])):
+    for path in paths:
+        if not path.name.endswith(("_bold.nii", "_bold.nii.gz")):
+            continue
         entities = entities_of(path)
         # echoes are parts of a run, and space is absent from images on the scanner's own grid
         if entities.get("desc") != "preproc" or "echo" in entities:
@@ -260,16 +273,18 @@ def _choose(images: list[Path], selection: Selection, atlas_space: str | None, *
     return found[0]
 
 
-def _complete(layout: BIDSLayout, root: Path, bold: Path, bids_dir: Path) -> Run:
+def _complete(index: _Index, bold: Path, bids_dir: Path) -> Run:
     """Find the files that go with an image and check what can be checked without reading them."""
     entities = entities_of(bold)
-    mask = _one_file(layout, entities, "the brain mask", suffix="mask", desc="brain", same_grid=True)
-    confounds = _one_file(
-        layout, entities, "the confounds table", suffix=("timeseries", "regressors"), extension=".tsv"
-    )
+    mask = _one_file(index, entities, "the brain mask", ("_mask.nii", "_mask.nii.gz"), {"brain"}, ignored={"desc"})
+    # before 1.4 and in a few rewritten data sets the description of the confounds is another, or absent
+    tables = ("_timeseries.tsv", "_regressors.tsv")
+    described_as = {"confounds", "preproc", None}
+    confounds = _one_file(index, entities, "the confounds table", tables, described_as, ignored=set(OUTPUT_ENTITIES))
     described = confounds.with_suffix(".json")
-    metadata = layout.get_metadata(str(bold)) or {}
-    stated = metadata.get("RepetitionTime", _raw_tr(bids_dir, root, entities))
+    stated = _stated_tr(index.layout, bold)
+    if stated is None:
+        stated = _raw_tr(bids_dir, index.root, entities)
     tr_s, volumes, notes = _check_header(bold, stated)
     kept = {key: label for key, label in entities.items() if key != "desc"}
     return Run(
@@ -278,7 +293,7 @@ def _complete(layout: BIDSLayout, root: Path, bold: Path, bids_dir: Path) -> Run
         mask=mask,
         confounds=confounds,
         confounds_json=described if described.is_file() else None,
-        root=root,
+        root=index.root,
         tr_s=tr_s,
         volumes=volumes,
         notes=notes,
@@ -286,50 +301,53 @@ def _complete(layout: BIDSLayout, root: Path, bold: Path, bids_dir: Path) -> Run
 
 
 def _one_file(
-    layout: BIDSLayout,
+    index: _Index,
     entities: dict[str, str],
     what: str,
+    endings: tuple[str, ...],
+    descriptions: set[str | None],
     *,
-    suffix: str | tuple[str, ...],
-    desc: str | None = None,
-    extension: str | None = None,
-    same_grid: bool = False,
+    ignored: set[str],
 ) -> Path:
     """Find the one file that goes with an image, or say which files there are."""
-    ignored = {"desc"} if same_grid else set(OUTPUT_ENTITIES)
     wanted = {key: label for key, label in entities.items() if key not in ignored}
-    extensions = [extension] if extension else [".nii", ".nii.gz"]
     found = []
-    for file in layout.get(suffix=suffix if isinstance(suffix, str) else list(suffix), extension=extensions):
-        theirs = entities_of(Path(file.path))
-        described = theirs.pop("desc", None)
-        # before 1.4 and in a few rewritten data sets the description of the confounds is another, or absent
-        if theirs == wanted and (described == desc if desc else described in {"confounds", "preproc", None}):
-            found.append(Path(file.path))
+    for path in index.paths:
+        if path.name.endswith(endings):
+            theirs = entities_of(path)
+            # early derivatives wrote label-brain_mask
+            described = theirs.pop("desc", theirs.pop("label", None))
+            if theirs == wanted and described in descriptions:
+                found.append(path)
     if len(found) == 1:
         return found[0]
     name = join_entities(wanted)
     if found:
         raise RunError(f"{what} of {name} is not unique: {', '.join(path.name for path in found)}: remove all but one")
-    raise RunError(f"{what} of {name} is missing in {layout.root}: run fMRIPrep again or restore the file")
+    raise RunError(f"{what} of {name} is missing in {index.root}: run fMRIPrep again or restore the file")
 
 
-def _raw_tr(bids_dir: Path, root: Path, entities: dict[str, str]) -> float | None:
+def _raw_tr(bids_dir: Path, root: Path, entities: dict[str, str]) -> Any:  # noqa: ANN401 - as above
     """Look the repetition time up in the raw data set, where old derivatives do not repeat it."""
     if bids_dir.resolve() == root or not (bids_dir / f"sub-{entities['sub']}").is_dir():
         return None
-    layout = _index(bids_dir.resolve(), entities["sub"])
+    index = _index(bids_dir.resolve(), entities["sub"])
     named = {key: label for key, label in entities.items() if key not in OUTPUT_ENTITIES}
-    for file in layout.get(suffix="bold"):
-        if entities_of(Path(file.path)) == named:
-            metadata: dict[str, Any] = layout.get_metadata(file.path) or {}
-            return metadata.get("RepetitionTime")
+    for path in index.paths:
+        if entities_of(path) == named and path.name.endswith(("_bold.nii", "_bold.nii.gz")):
+            return _stated_tr(index.layout, path)
     return None
+
+
+def _stated_tr(layout: BIDSLayout, bold: Path) -> Any:  # noqa: ANN401 - whatever the JSON holds; it is checked later
+    """Look the repetition time up in an image's sidecar and all that it inherits from."""
+    return (layout.get_metadata(str(bold)) or {}).get("RepetitionTime")
 
 
 def _check_header(bold: Path, stated: object) -> tuple[float, int, tuple[str, ...]]:
     """Read an image's header: repetition time in seconds, number of volumes, notes."""
     import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
 
     if not bold.exists():
         raise RunError(f"{bold.name}: the content is not here (a dangling link): datalad get {bold}")
@@ -339,9 +357,9 @@ def _check_header(bold: Path, stated: object) -> tuple[float, int, tuple[str, ..
         image = nib.load(bold)
         shape, zooms = image.shape, image.header.get_zooms()
         units = image.header.get_xyzt_units()[1]
-    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+    except (ImageFileError, OSError, EOFError, ValueError) as error:
         raise RunError(f"{bold.name} cannot be read as an image ({error}): copy the file again") from error
-    if len(shape) != 4:  # noqa: PLR2004
+    if len(shape) != 4:
         raise RunError(f"{bold.name} has {len(shape)} dimensions, not 4: it is not a time series of volumes")
     in_header = float(zooms[3]) * {"msec": 1e-3, "usec": 1e-6}.get(units, 1.0)
     return (*_agree(bold.name, stated, in_header, int(shape[3])),)
@@ -356,7 +374,7 @@ def _agree(name: str, stated: object, in_header: float, volumes: int) -> tuple[f
         )
     if isinstance(stated, bool) or not isinstance(stated, int | float) or not stated > 0:
         raise RunError(f"{name}: RepetitionTime is {stated!r}; it must be a number of seconds above 0")
-    if stated > 100:  # noqa: PLR2004 - no scanner needs a hundred seconds for a volume
+    if stated > 100:  # no scanner needs a hundred seconds for a volume
         raise RunError(f"{name}: RepetitionTime is {stated:g}: BIDS wants seconds, this looks like milliseconds")
     if in_header == 0:
         return float(stated), volumes, ("the image header states no repetition time; the sidecar's is used",)
@@ -390,7 +408,7 @@ def fingerprint(run: Run) -> str:
 
     files: Iterable[Path | None] = (run.bold, run.mask, run.confounds, run.confounds_json)
     try:
-        states = [(file.name, os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files if file]
+        states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file]
     except OSError as error:
         raise RunError(f"{run.name}: {error.filename} vanished while it was being read") from error
     return hashlib.sha256(repr((states, run.tr_s)).encode()).hexdigest()[:16]

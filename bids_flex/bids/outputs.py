@@ -1,0 +1,200 @@
+"""Derivatives out: names, whole files or none, tables with their dictionaries, the data set's own description."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import tempfile
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bids_flex import __version__
+from bids_flex.bids.names import join_entities
+from bids_flex.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from bids_flex.bids.inputs import Run
+
+BIDS_VERSION = "1.11.0"
+BIDSIGNORE = """\
+# Derivatives that BIDS does not name yet; patterns of file names, no folders with a trailing slash.
+**/*_relmat.tsv
+**/*_relmat.json
+**/*_timeseries.tsv
+**/*_timeseries.json
+**/*_bold.tsv
+**/*_bold.json
+**/*_communities.tsv
+**/*_communities.json
+**/*_dynamics.tsv
+**/*_dynamics.json
+**/*_quality.tsv
+**/*_quality.json
+**/figures
+group
+logs
+"""
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder and prove that files can be written into it, before any work is done.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".bids_flex-"):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written ({error.strerror}): choose another folder, or check its owner and free space"
+        ) from error
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a file whole or not at all: a temporary file beside it takes its place when it is complete.
+
+    Raises
+    ------
+    OutputError
+        When the disk refuses; nothing half-written is left.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".bids_flex-")
+        with os.fdopen(descriptor, "w", encoding="utf8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            # mkstemp makes private files; outputs follow the user's umask like any other
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written ({error.strerror}): check the disk's free space") from error
+
+
+@cache
+def _umask() -> int:
+    """Read the process's umask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON file; what is not a finite number becomes ``null``."""
+    write_atomic(path, json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any value that JSON can hold, from numpy or not
+    """Turn numpy's numbers and arrays into Python's; NaN and infinity have no place in JSON."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+@cache
+def column_dictionary() -> dict[str, dict[str, str]]:
+    """Read what every column of our tables means, with its unit."""
+    text = resources.files("bids_flex.data").joinpath("columns.json").read_text(encoding="utf8")
+    columns: dict[str, dict[str, str]] = json.loads(text)
+    return columns
+
+
+def write_table(
+    path: Path, table: pd.DataFrame, extra: Mapping[str, Any], columns: Mapping[str, Mapping[str, str]] | None = None
+) -> None:
+    """Write a TSV file, and beside it the JSON file that says what its columns mean.
+
+    Parameters
+    ----------
+    path : Path
+        Of the TSV file.
+    table : pandas.DataFrame
+        Missing values become ``n/a``.
+    extra : mapping
+        Further content of the JSON file.
+    columns : mapping, optional
+        Meaning of columns that the general dictionary does not know (regions, columns of participants.tsv).
+
+    Raises
+    ------
+    KeyError
+        When a column is described nowhere: a defect of ours.
+    """
+    known = {**column_dictionary(), **(columns or {})}
+    described = {str(name): known[str(name)] for name in table.columns}
+    write_atomic(path, table.to_csv(sep="\t", index=False, na_rep="n/a", float_format="%.12g", lineterminator="\n"))
+    write_json(path.with_suffix(".json"), {**described, **extra})
+
+
+def output_folder(output_dir: Path, run: Run) -> Path:
+    """Name the folder of a run's derivatives."""
+    entities = dict(run.entities)
+    session = f"ses-{entities['ses']}" if "ses" in entities else ""
+    return output_dir / f"sub-{entities['sub']}" / session / "func"
+
+
+def output_stem(run: Run, atlas_entities: Mapping[str, str]) -> str:
+    """Name a run's derivatives up to ``stat-`` and ``desc-``; regions have no resolution."""
+    return join_entities({key: label for key, label in run.entities if key != "res"} | dict(atlas_entities))
+
+
+def bids_uri(run: Run, path: Path) -> str:
+    """Name an input file as the BIDS URI that goes into ``Sources``."""
+    return f"bids:fmriprep:{path.relative_to(run.root).as_posix()}"
+
+
+def write_dataset(output_dir: Path, fmriprep: Path | None, readme: str) -> None:
+    """Write the files that make a folder a BIDS derivative data set, unless they are there already.
+
+    Parameters
+    ----------
+    output_dir : Path
+        The derivative data set.
+    fmriprep : Path or None
+        The data set that ``bids:fmriprep:`` refers to.
+    readme : str
+        Text of README.md.
+    """
+    description: dict[str, Any] = {
+        "Name": "bids_flex: dynamic reconfiguration of brain networks",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "License": "See the source data set",
+        "GeneratedBy": [{"Name": "bids_flex", "Version": __version__}],
+    }
+    if fmriprep is not None:
+        description["SourceDatasets"] = [{"URL": fmriprep.as_uri()}]
+        description["DatasetLinks"] = {"fmriprep": fmriprep.as_uri()}
+    files = {
+        "dataset_description.json": json.dumps(description, indent=2) + "\n",
+        ".bidsignore": BIDSIGNORE,
+        "README.md": readme,
+    }
+    for name, text in files.items():
+        path = output_dir / name
+        # parallel jobs share the folder: what is there already is left alone
+        if not path.exists():
+            write_atomic(path, text)

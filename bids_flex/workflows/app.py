@@ -1,0 +1,224 @@
+"""The order in which a call does its work, and the exit code that says how it went."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bids_flex.bids.inputs import Runs, derivatives_root, find_runs, fingerprint
+from bids_flex.bids.outputs import check_writable, write_dataset
+from bids_flex.config import science_hash, to_dict
+from bids_flex.errors import BidsFlexError, UsageError
+from bids_flex.workflows.child import Outcome
+from bids_flex.workflows.journal import Journal, open_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bids_flex.config import Config
+    from bids_flex.workflows.stages import Job
+
+LOG = logging.getLogger("bids_flex")
+
+README = """\
+# Dynamic reconfiguration of brain networks
+
+Derivatives of bids_flex. One folder per participant; `group/` compares people; `logs/` holds one folder per call with
+its settings and a table of what became of every run. Every table has a JSON file beside it that says what its columns
+mean, in which units, and which settings were used.
+"""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: like Ctrl-C, with another exit code."""
+
+
+def run_app(config: Config) -> int:
+    """Do what a call asks for.
+
+    Returns
+    -------
+    int
+        The exit code; the last line that is logged agrees with it.
+
+    Raises
+    ------
+    BidsFlexError
+        When there is nothing that could be done at all.
+    """
+    # before nipype is imported anywhere: it would write below HOME and ask the network for its latest version
+    os.environ.setdefault("NO_ET", "1")
+    os.environ.setdefault("NIPYPE_NO_ET", "1")
+    signal.signal(signal.SIGTERM, _terminate)
+    if config.execution.dry_run:
+        return _dry_run(config)
+    check_writable(config.output_dir)
+    with _work_dir(config) as work_dir:
+        os.environ["NIPYPE_CONFIG_DIR"] = str(work_dir / "nipype")
+        journal = open_journal(config)
+        try:
+            if config.level == "participant":
+                return _participant(config, work_dir, journal)
+            from bids_flex.workflows.group import run_group
+
+            run_group(config)
+        except BidsFlexError as error:
+            LOG.error("%s", error)  # noqa: TRY400 - our messages say what to do; a traceback would bury that
+            return _close(journal, error.exit_code)
+        except KeyboardInterrupt as error:
+            return _close(journal, 143 if isinstance(error, Terminated) else 130)
+        return _close(journal, 0)
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    raise Terminated
+
+
+@contextlib.contextmanager
+def _work_dir(config: Config) -> Iterator[Path]:
+    """Give the folder for intermediate files: the one asked for, or one that vanishes with the call."""
+    if config.execution.work_dir is not None:
+        folder = Path(config.execution.work_dir).resolve()
+        check_writable(folder)
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="bids_flex-") as temporary:
+        yield Path(temporary)
+
+
+def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
+    """Analyse every run that is not done yet."""
+    from bids_flex.workflows.participant import default_nprocs, run_jobs
+
+    jobs, runs = _jobs(config)
+    write_dataset(config.output_dir, derivatives_root(config.bids_dir, config.derivatives), README)
+    for unusable in runs.unusable:
+        journal.record(Outcome(unusable.name, "failed", unusable.reason))
+    done, todo = _sort_out(jobs, redo=config.execution.redo)
+    for job in done:
+        journal.record(Outcome(job.run.name, "skipped", "already done with these settings and files"))
+    nprocs = config.execution.nprocs or default_nprocs()
+    LOG.info("%d runs to analyse, %d at a time; intermediate files in %s", len(todo), nprocs, work_dir)
+    with _progress(len(todo)) as advance:
+
+        def report(outcome: Outcome) -> None:
+            journal.record(outcome)
+            advance()
+
+        run_jobs(
+            todo,
+            nprocs=nprocs,
+            work_dir=work_dir,
+            crash_dir=journal.folder / "crash",
+            verbose=config.execution.verbose,
+            stop_on_first_crash=config.execution.stop_on_first_crash,
+            clean=config.execution.clean_workdir,
+            report=report,
+        )
+    return _close(journal, 1 if journal.count("failed") else 0)
+
+
+def _jobs(config: Config) -> tuple[list[Job], Runs]:
+    """Bring runs and settings together; what serves the whole data set is read, and found wanting, first."""
+    from bids_flex.signal import load_atlas, load_strategy
+    from bids_flex.workflows.stages import Job, atlas_fingerprint
+
+    chosen = config.science.atlas
+    table = Path(chosen.table) if chosen.table else None
+    atlas = load_atlas(chosen.name, table=table, space=chosen.space)
+    strategy = load_strategy(config.science.denoise.strategy)
+    runs = find_runs(config, atlas.space)
+    named = science_hash(config.science, atlas_fingerprint(atlas), repr(strategy))
+    jobs = [
+        Job(run, config.science, atlas, strategy, config.output_dir.resolve(), named, fingerprint(run))
+        for run in runs.usable
+    ]
+    return jobs, runs
+
+
+def _sort_out(jobs: list[Job], *, redo: bool) -> tuple[list[Job], list[Job]]:
+    """Tell finished runs from those to do, and refuse to mix settings.
+
+    Raises
+    ------
+    UsageError
+        When a run was analysed with other settings, and --force was not given.
+    """
+    from bids_flex.bids.results import read_sidecar
+    from bids_flex.workflows.derivatives import sidecar_path
+
+    done, todo = [], []
+    for job in jobs:
+        there = None if redo else read_sidecar(sidecar_path(job))
+        if there is not None and there.get("SettingsHash") != job.settings_hash:
+            raise UsageError(
+                f"{job.run.name} was analysed with other settings in {job.output_dir}: "
+                f"{_difference(there.get('Settings', {}), to_dict(job.science))}; "
+                "choose another output folder, or --force to replace it"
+            )
+        finished = there is not None and there.get("InputFingerprint") == job.fingerprint
+        (done if finished else todo).append(job)
+    return done, todo
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Say in which settings two analyses differ."""
+    before, after = _flat(old), _flat(new)
+    names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    told = [f"{name} was {before.get(name, 'unset')}, now {after.get(name, 'unset')}" for name in names]
+    return "; ".join(told) or "the version of bids_flex, or the content of the atlas or the denoising strategy"
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn nested tables into one with dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _dry_run(config: Config) -> int:
+    """Print which runs would be analysed, with which files."""
+    if config.level == "group":
+        raise UsageError("--dry-run lists the runs of the participant level; the group level has none")
+    jobs, runs = _jobs(config)
+    for job in jobs:
+        print(f"{job.run.name}\n    images     {job.run.bold}\n    mask       {job.run.mask}")
+        print(f"    confounds  {job.run.confounds}\n    TR         {job.run.tr_s:g} s, {job.run.volumes} volumes")
+    for unusable in runs.unusable:
+        print(f"{unusable.name}\n    left out   {unusable.reason}")
+    print(f"{len(jobs)} runs would be analysed, {len(runs.unusable)} cannot be")
+    return 1 if runs.unusable else 0
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    """Show a bar on a terminal; a log has its lines."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    columns = ("runs", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("runs", total=total)
+        yield lambda: progress.advance(task)
+
+
+def _close(journal: Journal, code: int) -> int:
+    """Say how it went, in the words of the exit code."""
+    counts = {state: journal.count(state) for state in ("done", "skipped", "failed", "interrupted")}
+    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    how = {0: "finished", 1: "finished with failures", 130: "interrupted", 143: "terminated"}.get(code, "failed")
+    told = f" ({told})" if told else ""
+    LOG.log(
+        logging.INFO if code == 0 else logging.ERROR, "%s%s, exit code %d; log: %s", how, told, code, journal.folder
+    )
+    return code

@@ -1,0 +1,85 @@
+"""What a call leaves in ``logs/<uuid>/``: its settings, what it said, and what became of every run."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bids_flex.bids.outputs import write_atomic, write_table
+from bids_flex.config import to_toml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bids_flex.config import Config
+    from bids_flex.workflows.child import Outcome
+
+LOG = logging.getLogger("bids_flex")
+
+
+@dataclass(slots=True)
+class Journal:
+    """The log folder of one call, and the outcomes so far."""
+
+    folder: Path
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def record(self, outcome: Outcome) -> None:
+        """Note an outcome in the log and in ``status.tsv``, which is whole after each of them."""
+        import pandas as pd
+
+        self.outcomes.append(outcome)
+        said = f"{outcome.run}: {outcome.state}" + (f": {outcome.reason}" if outcome.reason else "")
+        LOG.log(logging.ERROR if outcome.state == "failed" else logging.INFO, said)
+        rows = sorted(self.outcomes, key=lambda one: one.run)
+        table = pd.DataFrame(
+            {
+                "run": [one.run for one in rows],
+                "state": [one.state for one in rows],
+                # a table has one line per row, whatever a message holds
+                "reason": [" ".join(one.reason.split()) or None for one in rows],
+                "seconds": [round(one.seconds, 2) for one in rows],
+                "peak_memory": [round(one.peak_memory_mb, 1) for one in rows],
+            }
+        )
+        write_table(self.folder / "status.tsv", table, {})
+
+    def count(self, state: str) -> int:
+        """Count the runs that ended in one state."""
+        return sum(one.state == state for one in self.outcomes)
+
+
+def open_journal(config: Config) -> Journal:
+    """Make the log folder of a call, and let the log go there and to the terminal.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written.
+    """
+    folder = config.output_dir / "logs" / uuid.uuid4().hex
+    write_atomic(folder / "config.toml", to_toml(config))
+    handlers: list[logging.Handler] = [logging.FileHandler(folder / "bids_flex.log", encoding="utf8")]
+    handlers.append(_terminal())
+    level = {0: logging.INFO}.get(config.execution.verbose, logging.DEBUG)
+    for handler in handlers:
+        handler.setLevel(level)
+    LOG.handlers[:] = handlers
+    LOG.setLevel(level)
+    LOG.propagate = False
+    return Journal(folder)
+
+
+def _terminal() -> logging.Handler:
+    """Say things with colour on a terminal, and as plain lines anywhere else."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.logging import RichHandler
+
+        return RichHandler(console=Console(stderr=True), show_path=False, markup=False, log_time_format="[%X]")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
+    return handler

@@ -1,0 +1,199 @@
+"""The participant level: which runs, one child process for each, and a status row for every one of them."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+from collections import deque
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING
+
+from bids_flex.workflows.child import Outcome, run_child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import ForkServerProcess
+    from pathlib import Path
+
+    from bids_flex.workflows.stages import Job
+
+LOG = logging.getLogger("bids_flex")
+
+PRELOAD = ["bids_flex.workflows.graph"]
+"""Imported once in the fork server, so that no child pays for it again."""
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """A run in work."""
+
+    job: Job
+    process: ForkServerProcess
+    pipe: Connection
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    *,
+    nprocs: int,
+    work_dir: Path,
+    crash_dir: Path,
+    verbose: int = 0,
+    stop_on_first_crash: bool = False,
+    clean: bool = False,
+    report: Callable[[Outcome], None],
+) -> list[Outcome]:
+    """Analyse runs, each in a child process forked from a server that has the libraries loaded.
+
+    A child that dies (killed for its memory, for example) becomes a failed row; the others go on.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        The runs.
+    nprocs : int
+        Children at a time.
+    work_dir, crash_dir : Path
+        For intermediate files and for the tracebacks of unforeseen failures.
+    verbose : int
+        How much nipype says.
+    stop_on_first_crash : bool
+        Start no further run after a failure.
+    clean : bool
+        Remove a run's intermediate files once it is done.
+    report : callable
+        Called with each outcome as it comes.
+
+    Returns
+    -------
+    list of Outcome
+        One for each job, in the order of the jobs.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When interrupted; the children are stopped first, and every unfinished run has been reported as interrupted.
+    """
+    context = _fork_server()
+    waiting = deque(jobs)
+    working: dict[int, _Child] = {}
+    outcomes: dict[str, Outcome] = {}
+
+    def settle(outcome: Outcome) -> None:
+        outcomes[outcome.run] = outcome
+        report(outcome)
+
+    try:
+        while waiting or working:
+            while waiting and len(working) < nprocs:
+                child = _start(context, waiting.popleft(), work_dir, crash_dir, verbose)
+                working[child.process.sentinel] = child
+            for child in _ended(working):
+                outcome = _outcome(child)
+                settle(outcome)
+                if clean and outcome.state == "done":
+                    shutil.rmtree(work_dir / child.job.run.name, ignore_errors=True)
+                if outcome.state == "failed" and stop_on_first_crash:
+                    for job in waiting:
+                        settle(Outcome(job.run.name, "skipped", "not started: --stop-on-first-crash"))
+                    waiting.clear()
+    except KeyboardInterrupt:
+        _stop(child.process for child in working.values())
+        for job in [child.job for child in working.values()] + list(waiting):
+            settle(Outcome(job.run.name, "interrupted", "stopped before it was finished"))
+        raise
+    return [outcomes[job.run.name] for job in jobs]
+
+
+def _fork_server() -> multiprocessing.context.ForkServerContext:
+    """Prepare the server that children are forked from: one BLAS thread each, no telemetry, libraries loaded."""
+    for name in THREADS:
+        os.environ[name] = "1"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    return context
+
+
+def _start(
+    context: multiprocessing.context.ForkServerContext, job: Job, work_dir: Path, crash_dir: Path, verbose: int
+) -> _Child:
+    """Start the child process of one run."""
+    LOG.info("%s: started", job.run.name)
+    ours, theirs = context.Pipe(duplex=False)
+    folder = work_dir / job.run.name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    process = context.Process(target=run_child, args=(job, folder, crash_dir, verbose, theirs), name=job.run.name)
+    process.start()
+    theirs.close()
+    return _Child(job, process, ours)
+
+
+def _ended(working: dict[int, _Child]) -> Iterator[_Child]:
+    """Wait, without polling, until a child has ended, and take those that have."""
+    for sentinel in wait(list(working)):
+        assert isinstance(sentinel, int)  # noqa: S101 - sentinels went in, so sentinels come out
+        child = working.pop(sentinel)
+        child.process.join()
+        yield child
+
+
+def _outcome(child: _Child) -> Outcome:
+    """Read what a child has sent, or tell from its exit code what killed it."""
+    name = child.job.run.name
+    try:
+        if child.pipe.poll():
+            state, reason, seconds, peak = child.pipe.recv()
+            return Outcome(name, state, reason, seconds, peak)
+    except EOFError:
+        pass  # it died before it could send
+    finally:
+        child.pipe.close()
+    code = child.process.exitcode or 0
+    if code < 0:
+        killer = signal.Signals(-code).name
+        likely = ": likely out of memory; give the job more, or lower --nprocs" if killer == "SIGKILL" else ""
+        return Outcome(name, "failed", f"its process was killed by {killer}{likely}")
+    return Outcome(name, "failed", f"its process ended with exit code {code} before it could say why")
+
+
+def _stop(processes: Iterator[ForkServerProcess]) -> None:
+    """End children: politely, then by force after two seconds."""
+    ending = list(processes)
+    for process in ending:
+        process.terminate()
+    for process in ending:
+        process.join(2)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def default_nprocs() -> int:
+    """Count the processors that this process may use, by the cgroup's quota and the scheduler's mask."""
+    available = len(os.sched_getaffinity(0)) if sys.platform == "linux" else (os.cpu_count() or 1)
+    quota = _cgroup_quota()
+    return max(1, min(available, int(quota)) if quota else available)
+
+
+def _cgroup_quota() -> float | None:
+    """Read the processors that the control group allows, version 2 or 1; None without a limit."""
+    from pathlib import Path
+
+    with_limit = Path("/sys/fs/cgroup/cpu.max")
+    old = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+    try:
+        if with_limit.is_file():
+            quota, period = with_limit.read_text().split()
+        else:
+            quota, period = (file.read_text().strip() for file in old)
+        return None if quota in {"max", "-1"} else float(quota) / float(period)
+    except (OSError, ValueError):
+        return None
