@@ -1,0 +1,78 @@
+# Two commands do it all on a fresh machine: `make demo` and `make test`. `make help` lists the others.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+NEEDS := git make g++ python3-venv python3-dev
+# test processes: as many as processors
+JOBS ?= auto
+
+.PHONY: help check env demo test test-slow lint bench docs lock image clean
+
+help:
+	@echo "make demo       simulate a study, analyse it, compare its groups (results in $(DEMO)/out)"
+	@echo "make test       the everyday tests"
+	@echo "make test-slow  the long ones as well"
+	@echo "make lint       style, types, import contracts, configuration files"
+	@echo "make bench      the headline figures of benchmarks/"
+	@echo "make docs       the manual (build/docs)"
+	@echo "make lock       renew requirements.lock from pyproject.toml"
+	@echo "make image      the container image"
+
+# what a fresh Debian or Ubuntu lacks, in one line to paste
+check:
+	@{ command -v git && command -v g++ && $(PYTHON) -c "import ensurepip, venv" \
+	  && $(PYTHON) -c "import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()['include'], 'Python.h')))"; \
+	} >/dev/null 2>&1 || { echo "Something is missing. On Debian or Ubuntu: sudo apt-get install -y $(NEEDS)"; exit 1; }
+	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" \
+	  || { echo "bids_flex needs Python 3.11 to 3.13; choose one with: make PYTHON=python3.12 ..."; exit 1; }
+
+env: $(VENV)/.ready
+
+# the environment is built again when the lock, the package's description or a kernel changes
+$(VENV)/.ready: requirements.lock pyproject.toml CMakeLists.txt $(wildcard bids_flex/dynamics/kernels/*)
+	@$(MAKE) --no-print-directory check
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked environment into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+demo: env
+	@$(BIN)/bids_flex-simulate $(DEMO)/bids --participants 12 --seed 1
+	@$(BIN)/bids_flex $(DEMO)/bids $(DEMO)/out participant --work-dir $(DEMO)/work --clean-workdir \
+	  --atlas $(DEMO)/bids/derivatives/atlas/tpl-MNI152NLin2009cAsym_atlas-Sim_seg-7n_scale-100_dseg.nii.gz
+	@$(BIN)/bids_flex $(DEMO)/bids $(DEMO)/out group --groups antidepressant --covariates age sex mean_fd
+	@echo
+	@$(BIN)/python -m bids_flex.workflows.show $(DEMO)/out
+	@echo "Results: $(DEMO)/out (group/ compares people, sub-*/ holds each participant, logs/ says how it went)"
+
+test: env
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+
+test-slow: env
+	@$(BIN)/python -m pytest -n $(JOBS) -m slow
+
+lint: env
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/check-jsonschema --builtin-schema vendor.circle-ci .circleci/config.yml
+
+bench: env
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+docs: env
+	@$(BIN)/sphinx-build -W --keep-going -q docs build/docs
+	@echo "Manual: build/docs/index.html"
+
+lock:
+	@$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --quiet --upgrade \
+	  --extra dev --no-emit-package bids-flex pyproject.toml -o requirements.lock
+
+image:
+	docker build --network=host -t bids_flex .
+
+clean:
+	rm -rf build $(VENV)
