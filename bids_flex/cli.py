@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_flex import __version__
-from bids_flex.config import PRESETS, Config, from_dict, read_toml, to_dict
+from bids_flex.config import PRESETS, Config, check, from_dict, read_toml, to_dict
 from bids_flex.errors import BidsFlexError, UsageError
 
 if TYPE_CHECKING:
@@ -91,8 +91,12 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             option, dest=f"selection.{name}", nargs="+", metavar="LABEL", type=_label(prefix), help=f"only these {what}"
         )
-    group.add_argument("--space", dest="selection.space", metavar="NAME", help="fMRIPrep's output space (default: the atlas's own)")
-    group.add_argument("--res", dest="selection.res", metavar="LABEL", help="fMRIPrep's res- label, where a space has several")
+    group.add_argument(
+        "--space", dest="selection.space", metavar="NAME", help="fMRIPrep's output space (default: the atlas's own)"
+    )
+    group.add_argument(
+        "--res", dest="selection.res", metavar="LABEL", help="fMRIPrep's res- label, where a space has several"
+    )
     group.add_argument("--skip-bids-validation", dest="ignored", action="store_true", help="accepted; does nothing")
 
 
@@ -232,7 +236,9 @@ def parse_config(words: Sequence[str] | None = None) -> Config:
         for part in path:
             table = table.setdefault(part, {})
         table[last] = value
-    return from_dict(Config, settings, file or "command line")
+    config = from_dict(Config, settings, file or "command line")
+    check(config)
+    return config
 
 
 def _merge(table: dict[str, Any], other: dict[str, Any]) -> None:

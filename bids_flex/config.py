@@ -146,6 +146,35 @@ class Config:
     execution: Execution = field(default_factory=Execution)
 
 
+def check(config: Config) -> None:
+    """Refuse numbers that make no sense, before any work.
+
+    Raises
+    ------
+    UsageError
+        Naming the setting, its value and what it must be.
+    """
+    denoise, prior = config.science.denoise, config.science.prior
+    nprocs = config.execution.nprocs
+    must = (
+        (
+            "denoise.high_pass_hz",
+            denoise.high_pass_hz,
+            0 < denoise.high_pass_hz < denoise.low_pass_hz,
+            "below low_pass_hz",
+        ),
+        ("denoise.fd_threshold_mm", denoise.fd_threshold_mm, denoise.fd_threshold_mm > 0, "above 0"),
+        ("denoise.dvars_threshold", denoise.dvars_threshold, denoise.dvars_threshold > 0, "above 0"),
+        ("denoise.min_coverage", denoise.min_coverage, 0 <= denoise.min_coverage <= 1, "between 0 and 1"),
+        ("prior.min_kept", prior.min_kept, 0 < prior.min_kept <= 1, "above 0 and at most 1"),
+        ("group.permutations", config.group.permutations, config.group.permutations > 0, "at least 1"),
+        ("execution.nprocs", nprocs, nprocs is None or nprocs > 0, "at least 1"),
+    )
+    for name, value, holds, wanted in must:
+        if not holds:
+            raise UsageError(f"{name} is {value}: it must be {wanted}")
+
+
 PRESETS: dict[str, Science] = {
     "amsterdam": Science(
         denoise=DenoiseSettings(strategy="24P+2P"),
