@@ -3,6 +3,9 @@
 
 namespace nb = nanobind;
 
+void bind_prior(nb::module_& m);
+
 NB_MODULE(_kernels, m) {
     m.doc() = "Compiled kernels of bids_flex.dynamics; the Python modules beside them check arguments and explain.";
+    bind_prior(m);
 }

@@ -1,0 +1,199 @@
+// The `prior` engine: reconfiguration from canonical networks (Broeders et al. 2024).
+//
+// Every window starts from the atlas's networks. With F = |atanh r|, and for region i in network c:
+//     in_i  = mean of F_ij over the other members j of c
+//     out_i = mean of F_ij over all regions j outside c
+//     cost_i = (in_i - out_i) / (in_i + out_i)
+// The region with the lowest cost moves to the network that it is connected to best; the search ends when the same
+// region is worst twice in a row. A mean over nothing is NaN, and NaN sorts last.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace nb = nanobind;
+
+namespace {
+
+using Cube = nb::ndarray<const double, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Networks = nb::ndarray<const std::int16_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Labels = nb::ndarray<std::int16_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Counts = nb::ndarray<std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+template <class To, class From>
+To bits_as(From from) {
+    To to;
+    static_assert(sizeof(To) == sizeof(From), "the same bits, read as another type");
+    std::memcpy(&to, &from, sizeof(to));
+    return to;
+}
+
+// Fisher z of r in [0, 1], clipped as everywhere else so that a perfect correlation is strong and not infinite.
+inline double fisher_z(double size) {
+    const double r = std::min(size, 1.0 - 1e-7);
+    return 0.5 * std::log((1.0 + r) / (1.0 - r));
+}
+
+// Round a number below 2^51 to an integer by adding 3 * 2^51, whose last digit is worth one.
+inline std::int64_t to_integer(double value) {
+    constexpr double shift = 6755399441055744.0;
+    return bits_as<std::int64_t>(value + shift) - bits_as<std::int64_t>(shift);
+}
+
+// One window's search. Connection strengths are held as integers (F times a power of two), so that sums over networks
+// can be updated row by row, for ever, without rounding: what ties stays tied, and the order of sums does not matter.
+class Window {
+public:
+    Window(std::size_t regions, std::size_t networks)
+        : n_(regions), k_(networks), real_(regions * regions), f_(regions * regions), sum_(regions * networks),
+          total_(regions), cost_(regions), size_(networks), label_(regions) {}
+
+    // Take a window and put every region into its own network; false when it is not finite and symmetric.
+    bool start(const double* fc, const std::int16_t* networks, bool fisher) {
+        if (!take_strengths(fc, fisher)) return false;
+        std::fill(sum_.begin(), sum_.end(), 0);
+        std::fill(size_.begin(), size_.end(), 0);
+        for (std::size_t i = 0; i < n_; ++i) {
+            label_[i] = static_cast<std::size_t>(networks[i] - 1);
+            ++size_[label_[i]];
+            add_row(&sum_[label_[i] * n_], i);
+        }
+        for (std::size_t i = 0; i < n_; ++i) {
+            total_[i] = 0;
+            for (std::size_t k = 0; k < k_; ++k) total_[i] += sum_[k * n_ + i];
+        }
+        for (std::size_t i = 0; i < n_; ++i) cost_[i] = cost(i);
+        return true;
+    }
+
+    // Run to the end and return the number of iterations, the stopping one included.
+    int search(int max_iterations) {
+        std::size_t previous = n_;
+        for (int iteration = 1; iteration <= max_iterations; ++iteration) {
+            const std::size_t worst = worst_region();
+            if (worst == previous) return iteration;
+            move(worst, best_network(worst));
+            previous = worst;
+        }
+        return max_iterations;
+    }
+
+    std::int16_t label(std::size_t region) const { return static_cast<std::int16_t>(label_[region] + 1); }
+
+private:
+    bool take_strengths(const double* fc, bool fisher) {
+        double highest = 0.0;
+        for (std::size_t i = 0; i < n_; ++i) {
+            for (std::size_t j = 0; j < i; ++j) {
+                const double value = fc[i * n_ + j];
+                // also true of what is not finite
+                if (!(std::fabs(value - fc[j * n_ + i]) <= 1e-9)) return false;
+                const double strength = fisher ? fisher_z(std::fabs(value)) : std::fabs(value);
+                real_[i * n_ + j] = strength;
+                highest = std::max(highest, strength);
+            }
+        }
+        // strengths below 2^50: they round exactly, and sums over thousands of regions stay below 2^63
+        int exponent = 0;
+        std::frexp(highest, &exponent);
+        const double scale = std::ldexp(1.0, 50 - exponent);
+        for (std::size_t i = 0; i < n_; ++i) {
+            for (std::size_t j = 0; j < i; ++j) {
+                f_[i * n_ + j] = f_[j * n_ + i] = to_integer(real_[i * n_ + j] * scale);
+            }
+        }
+        return true;
+    }
+
+    void add_row(std::int64_t* sums, std::size_t region) const {
+        const std::int64_t* row = &f_[region * n_];
+        for (std::size_t i = 0; i < n_; ++i) sums[i] += row[i];
+    }
+
+    void subtract_row(std::int64_t* sums, std::size_t region) const {
+        const std::int64_t* row = &f_[region * n_];
+        for (std::size_t i = 0; i < n_; ++i) sums[i] -= row[i];
+    }
+
+    // NaN (a mean over nothing) is kept as infinity, which sorts last as well.
+    double cost(std::size_t i) const {
+        const std::size_t own = label_[i];
+        const std::int64_t to_own = sum_[own * n_ + i];
+        const double inside = static_cast<double>(to_own) / (size_[own] - 1.0);
+        const double outside = static_cast<double>(total_[i] - to_own) / (static_cast<double>(n_) - size_[own]);
+        const double value = (inside - outside) / (inside + outside);
+        return std::isnan(value) ? INFINITY : value;
+    }
+
+    // The region with the lowest cost, the first one on ties.
+    std::size_t worst_region() const {
+        std::size_t worst = 0;
+        double lowest = INFINITY;
+        for (std::size_t i = 0; i < n_; ++i) {
+            if (cost_[i] < lowest) {
+                lowest = cost_[i];
+                worst = i;
+            }
+        }
+        return worst;
+    }
+
+    // The network with the highest mean connection to a region, itself left out; the first one on ties.
+    std::size_t best_network(std::size_t i) const {
+        std::size_t best = 0;
+        double highest = NAN;
+        for (std::size_t k = 0; k < k_; ++k) {
+            const double mean = static_cast<double>(sum_[k * n_ + i]) / (size_[k] - (label_[i] == k ? 1.0 : 0.0));
+            if (mean > highest || (std::isnan(highest) && !std::isnan(mean))) {
+                highest = mean;
+                best = k;
+            }
+        }
+        return best;
+    }
+
+    // Only the sums over two networks change, and with them the costs of their members.
+    void move(std::size_t region, std::size_t to) {
+        const std::size_t from = label_[region];
+        if (from == to) return;
+        subtract_row(&sum_[from * n_], region);
+        add_row(&sum_[to * n_], region);
+        label_[region] = to;
+        size_[from] -= 1.0;
+        size_[to] += 1.0;
+        for (std::size_t i = 0; i < n_; ++i) {
+            if (label_[i] == from || label_[i] == to) cost_[i] = cost(i);
+        }
+    }
+
+    std::size_t n_, k_;
+    std::vector<double> real_;
+    std::vector<std::int64_t> f_, sum_, total_;
+    std::vector<double> cost_, size_;
+    std::vector<std::size_t> label_;
+};
+
+// Returns the number of windows searched: fewer than there are when one is not finite and symmetric.
+std::size_t prior(Cube fc, Networks networks, std::size_t n_networks, int max_iterations, bool fisher, Labels labels,
+                  Counts iterations) {
+    const std::size_t windows = fc.shape(0), regions = fc.shape(1);
+    Window window(regions, n_networks);
+    for (std::size_t w = 0; w < windows; ++w) {
+        if (!window.start(fc.data() + w * regions * regions, networks.data(), fisher)) return w;
+        iterations.data()[w] = window.search(max_iterations);
+        for (std::size_t i = 0; i < regions; ++i) labels.data()[w * regions + i] = window.label(i);
+    }
+    return windows;
+}
+
+}  // namespace
+
+void bind_prior(nb::module_& m) {
+    m.def("prior", &prior, nb::arg("fc"), nb::arg("networks"), nb::arg("n_networks"), nb::arg("max_iterations"),
+          nb::arg("fisher"), nb::arg("labels"), nb::arg("iterations"), nb::call_guard<nb::gil_scoped_release>(),
+          "Search every window of fc (W, N, N) from the same networks (N,), filling labels (W, N) and iterations (W,).");
+}
