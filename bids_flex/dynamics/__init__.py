@@ -1,1 +1,49 @@
-"""Room under construction."""
+"""Regional time series to windows, communities and measures: plain functions of arrays.
+
+Formulas stand in the docstrings; loops that matter are compiled (``kernels/``). Nothing here reads or writes files.
+"""
+
+from bids_flex.dynamics.connectivity import iter_windowed_connectivity, static_correlation, windowed_connectivity
+from bids_flex.dynamics.measures import (
+    Cohesion,
+    allegiance,
+    cohesion,
+    community_sizes,
+    dwell,
+    flexibility,
+    integration,
+    network_allegiance,
+    normalised_integration,
+    persistence,
+    promiscuity,
+    rarefied_promiscuity,
+    recruitment,
+    switches_per_minute,
+)
+from bids_flex.dynamics.prior import prior_communities
+from bids_flex.dynamics.windows import WindowPlan, plan_windows, to_volumes, window_taper
+
+__all__ = [
+    "Cohesion",
+    "WindowPlan",
+    "allegiance",
+    "cohesion",
+    "community_sizes",
+    "dwell",
+    "flexibility",
+    "integration",
+    "iter_windowed_connectivity",
+    "network_allegiance",
+    "normalised_integration",
+    "persistence",
+    "plan_windows",
+    "prior_communities",
+    "promiscuity",
+    "rarefied_promiscuity",
+    "recruitment",
+    "static_correlation",
+    "switches_per_minute",
+    "to_volumes",
+    "window_taper",
+    "windowed_connectivity",
+]
