@@ -26,7 +26,7 @@ exit codes:
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose every long option may be spelled with hyphens or underscores."""
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]  # noqa: ANN401
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401
         words = sys.argv[1:] if args is None else list(args)
         return super().parse_known_args([_hyphens(word) for word in words], namespace)
 

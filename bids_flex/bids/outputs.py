@@ -123,7 +123,7 @@ def column_dictionary() -> dict[str, dict[str, str]]:
 
 
 def write_table(
-    path: Path, table: pd.DataFrame, extra: Mapping[str, Any], columns: Mapping[str, Mapping[str, str]] | None = None
+    path: Path, table: pd.DataFrame, extra: Mapping[str, Any], columns: Mapping[str, Mapping[str, Any]] | None = None
 ) -> None:
     """Write a TSV file, and beside it the JSON file that says what its columns mean.
 

@@ -1,1 +1,44 @@
-"""Room under construction."""
+"""Images to clean regional time series: atlases, parcellation, confounds, cleaning, quality.
+
+Paths, arrays and tables in; arrays and tables out. nilearn does the work; every one of its choices is stated.
+"""
+
+from bids_flex.signal.atlas import Atlas, check_space, labels_on_grid, load_atlas
+from bids_flex.signal.clean import Cleaned, clean_series, degrees_of_freedom
+from bids_flex.signal.confounds import (
+    Strategy,
+    framewise_displacement,
+    keep_mask,
+    load_strategy,
+    non_steady_state_count,
+    read_confounds,
+    select_confounds,
+    std_dvars,
+    strategy_names,
+)
+from bids_flex.signal.parcellate import Parcellated, parcellate
+from bids_flex.signal.quality import lag1_autocorrelation, longest_run, quality_figures
+
+__all__ = [
+    "Atlas",
+    "Cleaned",
+    "Parcellated",
+    "Strategy",
+    "check_space",
+    "clean_series",
+    "degrees_of_freedom",
+    "framewise_displacement",
+    "keep_mask",
+    "labels_on_grid",
+    "lag1_autocorrelation",
+    "load_atlas",
+    "load_strategy",
+    "longest_run",
+    "non_steady_state_count",
+    "parcellate",
+    "quality_figures",
+    "read_confounds",
+    "select_confounds",
+    "std_dvars",
+    "strategy_names",
+]

@@ -153,7 +153,8 @@ def _sort_out(jobs: list[Job], *, redo: bool) -> tuple[list[Job], list[Job]]:
     from bids_flex.bids.results import read_sidecar
     from bids_flex.workflows.derivatives import sidecar_path
 
-    done, todo = [], []
+    done: list[Job] = []
+    todo: list[Job] = []
     for job in jobs:
         there = None if redo else read_sidecar(sidecar_path(job))
         if there is not None and there.get("SettingsHash") != job.settings_hash:

@@ -92,8 +92,10 @@ def clean_run(job: Job, parcellated: Path, folder: Path) -> Path:
         )
     settings = job.science.denoise
     skip = signal.non_steady_state_count(table)
-    confounds = signal.select_confounds(table, _metadata(job.run), job.strategy, job.run.confounds.name)
-    keep = signal.keep_mask(table, settings.fd_threshold_mm, settings.dvars_threshold)[skip:]
+    confounds = signal.select_confounds(
+        table, _metadata(job.run), job.strategy, job.run.confounds.name, settings.high_pass_hz
+    )
+    keep = signal.keep_mask(table, settings.fd_threshold_mm, settings.dvars_threshold, job.run.confounds.name)[skip:]
     cleaned = signal.clean_series(
         arrays["series"][skip:],
         confounds.to_numpy(dtype=float)[skip:],
@@ -146,7 +148,7 @@ def _metadata(run: Run) -> dict[str, Any]:
 
 def _searched(series: Floats, keep: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_], NDArray[np.bool_]]:
     """Take the regions that have a series; returns it, the kept frames and which regions they are."""
-    present = np.isfinite(series[keep]).all(axis=0)
+    present = np.asarray(np.isfinite(series[keep]).all(axis=0))
     if present.sum() < 2:
         raise RunError(f"only {present.sum()} of {present.size} regions have a usable series: check mask and coverage")
     return series[:, present], keep, present

@@ -1,0 +1,149 @@
+"""From a series of volumes to one series per region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bids_flex.errors import RunError
+from bids_flex.signal.atlas import labels_on_grid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bids_flex.signal.atlas import Atlas
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parcellated:
+    """Regional series of one run.
+
+    Attributes
+    ----------
+    series : ndarray, shape (T, N)
+        Mean over a region's voxels inside the brain; NaN everywhere for a poor region.
+    coverage : ndarray, shape (N,)
+        Voxels inside the brain mask, divided by all voxels of the region on the images' grid.
+    poor : tuple of (str, str)
+        Regions that cannot be used, and why.
+    """
+
+    series: NDArray[np.float64]
+    coverage: NDArray[np.float64]
+    poor: tuple[tuple[str, str], ...]
+
+
+def parcellate(bold: Path, mask: Path, atlas: Atlas, min_coverage: float = 0.5) -> Parcellated:
+    """Average a run's images over the regions of an atlas.
+
+    Parameters
+    ----------
+    bold : Path
+        Preprocessed images, 4 dimensions.
+    mask : Path
+        Brain mask on the same grid.
+    atlas : Atlas
+        Drawn on the images' grid by nearest neighbour if it has another one.
+    min_coverage : float
+        Regions with less of them in the brain are poor.
+
+    Raises
+    ------
+    RunError
+        When a file is not readable, the grids differ, the mask is empty, or no region is usable.
+    """
+    import nibabel as nib
+    from nilearn.maskers import NiftiLabelsMasker
+
+    images, brain = _load(bold, 4), _load(mask, 3)
+    if brain.shape != images.shape[:3] or not np.allclose(brain.affine, images.affine, atol=1e-3):
+        raise RunError(
+            f"{mask.name} and {bold.name} lie on different grids: the mask must be the one made for the images"
+        )
+    inside = _data(brain, mask) > 0
+    if not inside.any():
+        raise RunError(f"{mask.name} is empty: fMRIPrep found no brain; check the registration")
+    drawn = labels_on_grid(atlas, brain.shape, images.affine)
+    size = _count(drawn, atlas)
+    coverage = np.divide(_count(drawn * inside, atlas), size, out=np.zeros(len(size)), where=size > 0)
+    if not coverage.any():
+        raise RunError(f"atlas {atlas.name} and the mask {mask.name} do not overlap: check the atlas's template")
+    masker = NiftiLabelsMasker(
+        labels_img=nib.Nifti1Image(drawn.astype(np.int32), images.affine),
+        mask_img=nib.Nifti1Image(inside.astype(np.uint8), images.affine),
+        background_label=0,
+        smoothing_fwhm=None,
+        standardize=None,
+        detrend=False,
+        low_pass=None,
+        high_pass=None,
+        resampling_target=None,
+        strategy="mean",
+        keep_masked_labels=False,
+        reports=False,
+    )
+    try:
+        found = masker.fit_transform(images)
+    except (OSError, EOFError, ValueError) as error:
+        raise RunError(f"{bold.name} cannot be read to its end ({error}): copy the file again") from error
+    series = np.full((images.shape[3], len(atlas.index)), np.nan)
+    # regions without voxels in the brain have no column, and the columns' labels are in region_ids_
+    column = {int(label): number for number, label in masker.region_ids_.items() if number != "background"}
+    for place, label in enumerate(atlas.index):
+        if int(label) in column:
+            series[:, place] = found[:, column[int(label)]]
+    return _without_poor(series, coverage, atlas, min_coverage)
+
+
+def _without_poor(
+    series: NDArray[np.float64], coverage: NDArray[np.float64], atlas: Atlas, min_coverage: float
+) -> Parcellated:
+    """Make poor regions missing and say why."""
+    poor = []
+    for place, label in enumerate(atlas.labels):
+        reason = ""
+        if coverage[place] < min_coverage or coverage[place] == 0:
+            reason = f"coverage is {coverage[place]:.2f}, {min_coverage:g} is wanted"
+        elif not np.isfinite(series[:, place]).all():
+            reason = "holds values that are not finite"
+        elif np.ptp(series[:, place]) == 0:
+            reason = "does not vary"
+        if reason:
+            poor.append((label, reason))
+            series[:, place] = np.nan
+    if len(poor) == len(atlas.labels):
+        raise RunError(f"no region of {atlas.name} is usable; the first, {poor[0][0]}, {poor[0][1]}")
+    return Parcellated(series, coverage, tuple(poor))
+
+
+def _count(drawn: NDArray[np.int64], atlas: Atlas) -> NDArray[np.int64]:
+    """Count the voxels of every region."""
+    counts = np.bincount(drawn.ravel(), minlength=int(atlas.index.max()) + 1)
+    return counts[atlas.index]
+
+
+def _load(path: Path, dimensions: int) -> Any:  # noqa: ANN401 - nibabel has no types
+    """Open an image and check how many dimensions it has."""
+    import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        image = nib.load(path)
+    except (ImageFileError, OSError, EOFError, ValueError) as error:
+        raise RunError(f"{path.name} cannot be read as an image ({error}): copy the file again") from error
+    shape = image.shape[:3] if dimensions == 3 and image.shape[3:] == (1,) else image.shape
+    if len(shape) != dimensions:
+        raise RunError(f"{path.name} has {len(image.shape)} dimensions; {dimensions} are needed")
+    return image.slicer[..., 0] if shape != image.shape else image
+
+
+def _data(image: Any, path: Path) -> NDArray[np.float64]:  # noqa: ANN401 - nibabel has no types
+    """Read an image's values."""
+    try:
+        return np.asarray(image.dataobj)
+    except (OSError, EOFError, ValueError) as error:
+        raise RunError(f"{path.name} cannot be read to its end ({error}): copy the file again") from error

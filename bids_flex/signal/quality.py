@@ -1,0 +1,87 @@
+"""How good a run's data are, in figures that can be compared between people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+
+def quality_figures(
+    fd: Floats,
+    dvars: Floats,
+    keep: NDArray[np.bool_],
+    series: Floats,
+    static: Floats,
+    tr_s: float,
+    degrees_of_freedom: float,
+) -> dict[str, float]:
+    """Sum up a run's motion, censoring and signal.
+
+    Parameters
+    ----------
+    fd, dvars : ndarray, shape (T,)
+        Framewise displacement in mm, standardised DVARS; NaN where there is none.
+    keep : ndarray of bool, shape (T,)
+        False for censored volumes.
+    series : ndarray, shape (T, N)
+        Clean regional series, NaN in censored volumes.
+    static : ndarray, shape (M, M)
+        Static connectivity of the usable regions, zero diagonal.
+    tr_s : float
+        Repetition time in seconds.
+    degrees_of_freedom : float
+        As left by cleaning.
+
+    Returns
+    -------
+    dict
+        ``mean_fd``, ``median_fd``, ``max_fd`` (mm), ``mean_dvars``, ``share_censored``, ``kept_minutes``,
+        ``longest_gap`` (s), ``degrees_of_freedom``, ``mean_absolute_r``, ``lag1_autocorrelation``.
+    """
+    regions = static.shape[0]
+    return {
+        "mean_fd": _over(np.mean, fd),
+        "median_fd": _over(np.median, fd),
+        "max_fd": _over(np.max, fd),
+        "mean_dvars": _over(np.mean, dvars),
+        "share_censored": float((~keep).mean()),
+        "kept_minutes": float(keep.sum() * tr_s / 60),
+        "longest_gap": longest_run(~keep) * tr_s,
+        "degrees_of_freedom": float(degrees_of_freedom),
+        "mean_absolute_r": float(np.abs(static).sum() / (regions * (regions - 1))),
+        "lag1_autocorrelation": lag1_autocorrelation(series),
+    }
+
+
+def _over(summary: object, values: Floats) -> float:
+    """Summarise what is there; NaN without anything."""
+    there = values[np.isfinite(values)]
+    return float(summary(there)) if there.size and callable(summary) else float("nan")
+
+
+def longest_run(marked: NDArray[np.bool_]) -> int:
+    """Count the volumes of the longest unbroken stretch of marked ones.
+
+    >>> longest_run(np.array([True, False, True, True]))
+    2
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], marked.astype(int), [0]))))
+    return int(np.max(edges[1::2] - edges[::2], initial=0))
+
+
+def lag1_autocorrelation(series: Floats) -> float:
+    """Average, over regions, the correlation of each value with the next, where neither is missing."""
+    usable = series[:, np.isfinite(series).any(axis=0)]
+    both = np.isfinite(usable[1:]).all(axis=1) & np.isfinite(usable[:-1]).all(axis=1)
+    if both.sum() < 3 or usable.shape[1] == 0:
+        return float("nan")
+    before, after = usable[:-1][both], usable[1:][both]
+    before, after = before - before.mean(axis=0), after - after.mean(axis=0)
+    norm = np.sqrt((before**2).sum(axis=0) * (after**2).sum(axis=0))
+    return float(np.mean((before * after).sum(axis=0) / norm))
