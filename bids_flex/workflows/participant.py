@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("bids_flex")
 
-PRELOAD = ["bids_flex.workflows.graph"]
+PRELOAD = ["bids_flex.workflows.graph", "nilearn.maskers", "nilearn.signal", "scipy.signal", "pandas"]
 """Imported once in the fork server, so that no child pays for it again."""
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")

@@ -1,0 +1,80 @@
+"""The command ``bids_flex-simulate``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bids_flex import __version__
+from bids_flex.errors import BidsFlexError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Build the parser: one option for each setting of a simulation."""
+    from bids_flex.simulate.settings import SimulationSettings
+
+    parser = argparse.ArgumentParser(
+        prog="bids_flex-simulate",
+        description="Write a study in the shape of fMRIPrep's output whose truth is known (derivatives/truth).",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder of the study")
+    helps = {
+        "participants": "number of people: users, non-users and controls in turn",
+        "sessions": "sessions of each",
+        "runs": "runs of each session",
+        "seed": "everything follows from it",
+        "tr_s": "repetition time in seconds",
+        "duration_s": "length of a run in seconds",
+        "voxel_mm": "edge of the voxels in mm",
+        "regions": "number of regions",
+        "snr": "sd of a region's network signal divided by the sd of its own",
+        "base_rate": "how many times a minute a region leaves its home network",
+        "user_effect": "added to the rate in users of antidepressants",
+        "network_effect": "added on top in the effect network",
+        "effect_network": "where users switch even more",
+        "away_s": "mean stay away from home in seconds",
+        "motion": "scale of head motion",
+        "noise": "sd of thermal noise in per cent",
+        "non_steady_volumes": "volumes at the start that are not in steady state",
+    }
+    for field in dataclasses.fields(SimulationSettings):
+        kind = type(field.default)
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}", type=kind, default=field.default, help=helps[field.name]
+        )
+    parser.add_argument("--zero-effect", action="store_true", help="users switch like everybody else")
+    parser.add_argument("--force", action="store_true", help="replace an earlier simulation with other settings")
+    parser.add_argument("--version", action="version", version=f"bids_flex-simulate {__version__}")
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Simulate a study and return the exit code."""
+    given = vars(make_parser().parse_args(words))
+    out, force = given.pop("out"), given.pop("force")
+    if given.pop("zero_effect"):
+        given |= {"user_effect": 0.0, "network_effect": 0.0}
+    try:
+        from bids_flex.simulate.layout import simulate_dataset
+        from bids_flex.simulate.settings import SimulationSettings
+
+        written: list[str] = []
+        simulate_dataset(out, SimulationSettings(**given), force=force, report=written.append)
+    except BidsFlexError as error:
+        print(f"bids_flex-simulate: error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(
+        f"{len(written)} simulated participants in {out}" if written else f"{out} is already there with these settings"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
