@@ -1,0 +1,186 @@
+"""From a table of people to a design matrix, its contrasts, and a list of who is left out and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bids_flex.errors import DatasetFileError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Design:
+    """A linear model of one factor and covariates.
+
+    Attributes
+    ----------
+    matrix : ndarray, shape (n, p)
+        One column of 0 and 1 per level of the factor (cell means), then the covariates, centred.
+    columns : tuple of str
+        Names of the columns.
+    rows : ndarray of int, shape (n,)
+        Places in the table of the people in the model.
+    dropped : tuple of (str, str)
+        Participants who are left out, and the column that they have no value in.
+    levels : tuple of str
+        Levels of the factor, in alphabetical order.
+    factor : str
+        Column of the factor.
+    """
+
+    matrix: Floats
+    columns: tuple[str, ...]
+    rows: NDArray[np.int64]
+    dropped: tuple[tuple[str, str], ...]
+    levels: tuple[str, ...]
+    factor: str
+
+    def omnibus(self) -> Floats:
+        """Give the contrast that no two levels differ; shape (levels - 1, p)."""
+        contrast = np.zeros((len(self.levels) - 1, self.matrix.shape[1]))
+        contrast[:, 0] = 1.0
+        contrast[np.arange(len(contrast)), np.arange(1, len(self.levels))] = -1.0
+        return contrast
+
+    def pair(self, first: str, second: str) -> Floats:
+        """Give the contrast of two levels; shape (p,)."""
+        contrast = np.zeros(self.matrix.shape[1])
+        contrast[self.levels.index(first)] = 1.0
+        contrast[self.levels.index(second)] = -1.0
+        return contrast
+
+
+def make_design(
+    table: pd.DataFrame, factor: str, covariates: Sequence[str] = (), categorical: Collection[str] = ()
+) -> Design:
+    """Build the design of one factor and covariates.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per person, with ``participant_id``; text or numbers, missing values allowed.
+    factor : str
+        Column whose levels are compared; numbers are names of levels too.
+    covariates : sequence of str
+        Columns to adjust for. Numbers are centred; text is coded against its first level, and centred too, so that the
+        levels' means are those of an average person.
+    categorical : collection of str
+        Columns of numbers that are codes of categories.
+
+    Raises
+    ------
+    UsageError
+        When a column is absent, or named twice.
+    DatasetFileError
+        When the factor has one level, covariates are collinear or constant, or there are too few people.
+    """
+    _check_columns(table, factor, covariates)
+    used = table[[factor, *covariates]]
+    missing = used.isna()
+    dropped = tuple(
+        (str(label), ", ".join(str(name) for name in used.columns[gone]))
+        for label, gone in zip(table["participant_id"], missing.to_numpy(), strict=True)
+        if gone.any()
+    )
+    rows = np.flatnonzero(~missing.any(axis=1).to_numpy())
+    people = used.iloc[rows]
+    names = people[factor].astype(str)
+    levels = tuple(sorted(names.unique()))
+    if len(levels) < 2:
+        raise DatasetFileError(
+            f"column {factor} has one level or none among the {len(rows)} people with all values "
+            f"({', '.join(levels) or 'nobody'}): two or more are needed to compare"
+        )
+    matrix = [(names == level).to_numpy(dtype=float) for level in levels]
+    columns = [f"{factor}: {level}" for level in levels]
+    for name in covariates:
+        for label, values in _covariate(people[name], name, as_category=name in categorical):
+            matrix.append(values - values.mean())
+            columns.append(label)
+    built = np.column_stack(matrix)
+    _check_rank(built, columns)
+    return Design(built, tuple(columns), rows, dropped, levels, factor)
+
+
+def _check_columns(table: pd.DataFrame, factor: str, covariates: Sequence[str]) -> None:
+    """Check that all columns are there, once."""
+    wanted = [factor, *covariates]
+    absent = [name for name in wanted if name not in table]
+    if absent:
+        raise UsageError(f"no column {', '.join(absent)}; there are {', '.join(map(str, table.columns[:40]))}")
+    twice = sorted({name for name in wanted if wanted.count(name) > 1})
+    if twice:
+        raise UsageError(f"column {', '.join(twice)} is named twice: a column is either the factor or one covariate")
+
+
+def _covariate(values: pd.Series, name: str, *, as_category: bool) -> list[tuple[str, Floats]]:
+    """Code a covariate as one column of numbers, or one for each category but the first."""
+    import pandas as pd
+
+    if not as_category:
+        numbers = pd.to_numeric(values, errors="coerce")
+        if numbers.notna().all():
+            return [(name, numbers.to_numpy(dtype=float))]
+        if numbers.notna().any():
+            text = values[numbers.isna()].iloc[0]
+            raise DatasetFileError(
+                f"column {name} holds numbers and text ({text!r}): correct it, or write n/a for missing"
+            )
+    levels = sorted(values.astype(str).unique())
+    return [(f"{name}: {level}", (values.astype(str) == level).to_numpy(dtype=float)) for level in levels[1:]]
+
+
+def _check_rank(matrix: Floats, columns: Sequence[str]) -> None:
+    """Check that the model can be estimated; name the columns that others explain."""
+    people, parameters = matrix.shape
+    if people <= parameters:
+        raise DatasetFileError(f"{people} people cannot carry a model of {parameters} parameters: drop covariates")
+    spread = np.linalg.norm(matrix, axis=0)
+    constant = [name for name, size in zip(columns, spread, strict=True) if size < 1e-10]
+    if constant:
+        raise DatasetFileError(f"covariate {', '.join(constant)} is the same for everybody: drop it")
+    scaled = matrix / spread
+    for place in range(1, parameters):
+        before = scaled[:, :place]
+        explained = before @ np.linalg.lstsq(before, scaled[:, place], rcond=None)[0]
+        if np.linalg.norm(scaled[:, place] - explained) < 1e-8:
+            raise DatasetFileError(f"column {columns[place]} is explained by the columns before it: drop one of them")
+
+
+def parse_contrasts(design: Design, contrasts: Sequence[str] = ()) -> dict[str, Floats]:
+    """Read contrasts such as ``user - nonuser``; without any, compare all pairs of levels.
+
+    Returns
+    -------
+    dict
+        Name of each contrast, and its weights of shape (p,).
+
+    Raises
+    ------
+    UsageError
+        When a text is not the difference of two levels; the message lists them.
+    """
+    pairs = {f"{a} - {b}": (a, b) for a in design.levels for b in design.levels if a != b}
+    if not contrasts:
+        return {f"{a} - {b}": design.pair(a, b) for a, b in combinations(design.levels, 2)}
+    found = {}
+    for text in contrasts:
+        name = " ".join(text.split())
+        if name not in pairs:
+            raise UsageError(
+                f"{text!r} is no contrast of {design.factor}: write 'A - B' with two of its levels "
+                f"({', '.join(design.levels)})"
+            )
+        found[name] = design.pair(*pairs[name])
+    return found

@@ -1,0 +1,85 @@
+"""Linear models and effect sizes against statsmodels, scipy and published figures."""
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy import stats as scipy_stats
+
+from bids_flex import stats
+from bids_flex.errors import UsageError
+
+
+def data(seed=0, n=40, outcomes=3):
+    rng = np.random.default_rng(seed)
+    group = np.repeat([0, 1, 2], [n // 2, n // 4, n - n // 2 - n // 4])
+    design = np.column_stack([(group == k).astype(float) for k in range(3)] + [rng.standard_normal(n)])
+    return rng.standard_normal((n, outcomes)) * (1 + group)[:, None], design
+
+
+PAIR = np.array([1.0, 0, -1, 0])
+OMNIBUS = np.array([[1.0, -1, 0, 0], [1, 0, -1, 0]])
+
+
+@pytest.mark.parametrize(("kind", "cov"), [("ols", "nonrobust"), ("hc3", "HC3")])
+def test_t_and_f_equal_statsmodels(kind, cov):
+    y, x = data()
+    pair, omnibus = stats.fit_contrast(y, x, PAIR, kind), stats.fit_contrast(y, x, OMNIBUS, kind)
+    for outcome in range(3):
+        fitted = sm.OLS(y[:, outcome], x).fit(cov_type=cov, use_t=True)
+        t, f = fitted.t_test(PAIR), fitted.f_test(OMNIBUS)
+        np.testing.assert_allclose(pair.estimate[outcome], t.effect[0], rtol=1e-10)
+        np.testing.assert_allclose(pair.se[outcome], t.sd[0, 0], rtol=1e-10)
+        np.testing.assert_allclose(pair.statistic[outcome], t.tvalue[0, 0], rtol=1e-10)
+        np.testing.assert_allclose(pair.p[outcome], t.pvalue, rtol=1e-10)
+        np.testing.assert_allclose(omnibus.statistic[outcome], f.fvalue, rtol=1e-10)
+        np.testing.assert_allclose(omnibus.p[outcome], f.pvalue, rtol=1e-8)
+
+
+def test_two_groups_are_the_t_test_and_three_the_anova():
+    y, x = data()
+    groups = [y[x[:, k] == 1, 0] for k in range(3)]
+    two = stats.fit_contrast(np.concatenate(groups[:2]), x[x[:, 2] == 0][:, :2], [1, -1])
+    assert two.p[0] == pytest.approx(scipy_stats.ttest_ind(*groups[:2]).pvalue, rel=1e-12)
+    three = stats.fit_contrast(y[:, 0], x[:, :3], OMNIBUS[:, :3])
+    assert three.statistic[0] == pytest.approx(scipy_stats.f_oneway(*groups).statistic, rel=1e-12)
+
+
+def test_hedges_g_by_hand():
+    a, b = np.array([5.0, 6, 7, 8, 9]), np.array([3.0, 4, 5, 6, 7])
+    # means differ by 2, pooled variance 2.5; J(8) by its gamma functions is 0.90304...
+    found = stats.hedges_g(2.0, 2.5, 1 / 5 + 1 / 5, 8)
+    from math import gamma, sqrt
+
+    j = gamma(4) / (sqrt(4) * gamma(3.5))
+    assert found.size == pytest.approx(j * 2 / sqrt(2.5), rel=1e-12)
+    t = scipy_stats.ttest_ind(a, b).statistic
+    for limit, tail in ((found.low, 0.975), (found.high, 0.025)):
+        noncentrality = limit / j / sqrt(0.4)
+        assert scipy_stats.nct.cdf(t, 8, noncentrality) == pytest.approx(tail, abs=1e-6)
+
+
+def test_partial_eta_squared_of_a_published_example():
+    # Smithson (2003, p. 44): F(1, 158) = 4.1, eta squared .025; 90 % interval of the noncentrality excludes 0
+    found = stats.partial_eta_squared(4.1, 1, 158, 0.90)
+    assert found.size == pytest.approx(4.1 / (4.1 + 158), rel=1e-12)
+    assert scipy_stats.ncf.cdf(4.1, 1, 158, found.low * 160 / (1 - found.low)) == pytest.approx(0.95, abs=1e-6)
+    assert scipy_stats.ncf.cdf(4.1, 1, 158, found.high * 160 / (1 - found.high)) == pytest.approx(0.05, abs=1e-6)
+
+
+def test_an_interval_without_effect_begins_at_zero():
+    assert stats.partial_eta_squared(0.5, 2, 60).low == 0.0
+    assert np.isnan(stats.partial_eta_squared(np.nan, 2, 60).size)
+
+
+@pytest.mark.parametrize(
+    ("y", "x", "told"),
+    [
+        (np.zeros(5), np.ones((4, 1)), "are needed"),
+        (np.array([1, np.nan, 3, 4]), np.ones((4, 1)), "must be finite"),
+        (np.zeros(4), np.ones((4, 2)), "do not repeat"),
+        (np.zeros(2), np.eye(2), "more rows than columns"),
+    ],
+)
+def test_impossible_models_are_refused(y, x, told):
+    with pytest.raises(UsageError, match=told):
+        stats.fit_contrast(y, x, np.ones(x.shape[1]))

@@ -1,0 +1,136 @@
+"""Permutation tests against exact enumeration, scipy, and their own promise."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from bids_flex import stats
+from bids_flex.errors import UsageError
+
+
+def two_groups(sizes):
+    return np.column_stack([np.arange(sum(sizes)) < sizes[0], np.arange(sum(sizes)) >= sizes[0]]).astype(float)
+
+
+def test_exact_enumeration_equals_scipy():
+    y = np.random.default_rng(1).standard_normal(9)
+    found = stats.freedman_lane(y, two_groups((4, 5)), [[1.0, -1.0]], statistic="ols")
+    expected = scipy_stats.permutation_test(
+        (y[:4], y[4:]), lambda a, b, axis: np.abs(scipy_stats.ttest_ind(a, b, axis=axis).statistic),
+        n_resamples=np.inf, alternative="greater", vectorized=True,
+    )  # fmt: skip
+    assert found.exact
+    assert found.n_permutations == 126  # 9! / (4! 5!)
+    assert found.p_permutation[0, 0] == pytest.approx(expected.pvalue, abs=1e-12)
+
+
+def test_with_a_covariate_all_orders_are_different():
+    rng = np.random.default_rng(2)
+    x = np.column_stack([two_groups((3, 3)), rng.standard_normal(6)])
+    y = rng.standard_normal(6)
+    contrast = np.array([1.0, -1.0, 0.0])
+    found = stats.freedman_lane(y, x, [contrast])
+    assert found.exact
+    assert found.n_permutations == 720
+    # the definition: permute what the nuisance model leaves, put its fit back, refit the whole model
+    nuisance = np.column_stack([np.ones(6), x[:, 2]])
+    fit = nuisance @ np.linalg.lstsq(nuisance, y, rcond=None)[0]
+    null = [
+        stats.fit_contrast(fit + (y - fit)[list(order)], x, contrast, "hc3").statistic[0]
+        for order in permutations(range(6))
+    ]
+    expected = np.mean(np.abs(null) >= np.abs(found.statistic[0, 0]) * (1 - 1e-10))
+    assert found.p_permutation[0, 0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_f_of_one_row_is_t_squared():
+    rng = np.random.default_rng(3)
+    y, x = rng.standard_normal((20, 2)), np.column_stack([two_groups((12, 8)), rng.standard_normal(20)])
+    t, f = [1.0, -1.0, 0.0], [[1.0, -1.0, 0.0]]
+    for kind in ("hc3", "ols"):
+        found = stats.freedman_lane(y, x, [t, f], 500, statistic=kind)
+        np.testing.assert_allclose(found.statistic[0] ** 2, found.statistic[1])
+        np.testing.assert_array_equal(found.p_permutation[0], found.p_permutation[1])
+
+
+def test_any_number_of_threads_gives_the_same(monkeypatch):
+    monkeypatch.setattr("bids_flex.stats.permutation.CHUNK_VALUES", 1000)
+    rng = np.random.default_rng(4)
+    y, x = rng.standard_normal((30, 5)), two_groups((18, 12))
+    one, four = (stats.freedman_lane(y, x, [[1.0, -1.0]], 999, seed=7, threads=n) for n in (1, 4))
+    np.testing.assert_array_equal(one.p_max, four.p_max)
+    np.testing.assert_array_equal(one.p_permutation, four.p_permutation)
+
+
+def test_p_is_never_zero_and_max_is_never_smaller():
+    y = np.random.default_rng(5).standard_normal((40, 6))
+    y[:20, 0] += 50
+    found = stats.freedman_lane(y, two_groups((20, 20)), [[1.0, -1.0]], 200)
+    assert found.p_permutation[0, 0] == 1 / 200
+    assert (found.p_max >= found.p_permutation).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.floats(-100, 100), st.floats(0.01, 100))
+def test_shifting_and_scaling_change_nothing(seed, shift, scale):
+    rng = np.random.default_rng(seed)
+    y, x = rng.standard_normal(14), np.column_stack([two_groups((8, 6)), rng.standard_normal(14)])
+    other = x * [1, 1, scale]
+    first = stats.freedman_lane(y, x, [[1.0, -1.0, 0.0]], 100, seed=1)
+    second = stats.freedman_lane(y * scale + shift, other, [[1.0, -1.0, 0.0]], 100, seed=1)
+    np.testing.assert_allclose(first.statistic, second.statistic, rtol=1e-6)
+    np.testing.assert_array_equal(first.p_permutation, second.p_permutation)
+
+
+def test_rows_stay_within_their_blocks():
+    x, blocks = two_groups((6, 6)), np.array([0, 1] * 6)
+    orders, exact = stats.make_orders(x, 200, 0, blocks)
+    assert not exact
+    assert (blocks[orders] == blocks).all()
+    assert (orders[0] == np.arange(12)).all()
+    # each block holds 3 rows of each group: 20 arrangements, 400 together
+    assert len(stats.make_orders(x, 400, 0, blocks)[0]) == 400
+    assert len(np.unique(stats.make_orders(x, 400, 0, blocks)[0], axis=0)) == 400
+
+
+def test_whole_blocks_move_together():
+    blocks = np.repeat([0, 1, 2, 3], 2)
+    x = np.column_stack([np.repeat([1.0, 0.0], 4), np.repeat([0.0, 1.0], 4)])
+    orders, exact = stats.make_orders(x, 100, 0, blocks, "whole")
+    assert exact
+    assert len(orders) == 6  # which two of four blocks come first
+    assert {tuple(order // 2) for order in orders} == {tuple(np.repeat(b, 2)) for b in (
+        (0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2), (1, 2, 0, 3), (1, 3, 0, 2), (2, 3, 0, 1))}  # fmt: skip
+
+
+def test_unequal_variances_in_unequal_groups():
+    """HC3 holds 5 %; permuted OLS does not. 400 null data sets at once: outcomes are independent columns."""
+    rng = np.random.default_rng(6)
+    sizes, sds = (10, 40), (2.0, 1.0)
+    y = rng.standard_normal((50, 400)) * np.repeat(sds, sizes)[:, None]
+    share = {
+        kind: (
+            stats.freedman_lane(y, two_groups(sizes), [[1.0, -1.0]], 400, statistic=kind).p_permutation < 0.05
+        ).mean()
+        for kind in ("hc3", "ols")
+    }
+    assert 0.025 < share["hc3"] < 0.08  # 5 % within 2.5 binomial standard errors
+    assert share["ols"] > 0.12
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"n_permutations": 0}, "at least 1"),
+        ({"statistic": "median"}, "'hc3' or 'ols'"),
+        ({"blocks": [1, 2]}, "blocks have shape"),
+        ({"blocks": [1] * 8, "exchange": "some"}, "'within' or 'whole'"),
+    ],
+)
+def test_senseless_arguments_are_refused(options, told):
+    with pytest.raises(UsageError, match=told):
+        stats.freedman_lane(np.arange(8.0), two_groups((4, 4)), [[1.0, -1.0]], **options)
