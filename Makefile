@@ -43,8 +43,6 @@ demo: env
 	@$(BIN)/bids_flex $(DEMO)/bids $(DEMO)/out participant --work-dir $(DEMO)/work --clean-workdir \
 	  --atlas $(DEMO)/bids/derivatives/atlas/tpl-MNI152NLin2009cAsym_atlas-Sim_seg-7n_scale-100_dseg.nii.gz
 	@$(BIN)/bids_flex $(DEMO)/bids $(DEMO)/out group --groups antidepressant --covariates age sex mean_fd
-	@echo
-	@$(BIN)/python -m bids_flex.workflows.show $(DEMO)/out
 	@echo "Results: $(DEMO)/out (group/ compares people, sub-*/ holds each participant, logs/ says how it went)"
 
 test: env

@@ -273,6 +273,15 @@ def to_toml(config: Config) -> str:
     return tomli_w.dumps(to_dict(config))
 
 
+def stated(science: Science) -> dict[str, Any]:
+    """Write scientific settings as a sidecar states them: files by their names, wherever they lie."""
+    settings: dict[str, Any] = to_dict(science)
+    for table, name in (("atlas", "name"), ("atlas", "table"), ("denoise", "strategy")):
+        if name in settings[table]:
+            settings[table][name] = Path(settings[table][name]).name
+    return settings
+
+
 def science_hash(science: Science, atlas_fingerprint: str, strategy_fingerprint: str) -> str:
     """Name a set of scientific settings: same name, same numbers.
 

@@ -34,12 +34,15 @@ class Analysis:
         One row per outcome and test.
     design : Design
         Of the people who have all covariates; an outcome that is missing in some of them has its own smaller one.
+    participants : tuple of str
+        Who they are, in the order of the design's rows.
     dropped : tuple of (str, str, str)
         Outcome (or ``all``), participant and the column without a value.
     """
 
     tests: pd.DataFrame
     design: Design
+    participants: tuple[str, ...]
     dropped: tuple[tuple[str, str, str], ...]
 
 
@@ -81,6 +84,7 @@ def analyse(
     design = make_design(table, factor, covariates, categorical)
     weights = parse_contrasts(design, contrasts)
     rows: list[dict[str, Any]] = []
+    labels = tuple(str(label) for label in table["participant_id"].iloc[design.rows])
     dropped = [("all", label, column) for label, column in design.dropped]
     for family, outcomes in families.items():
         if missing := [name for name in outcomes if name not in table]:
@@ -88,13 +92,12 @@ def analyse(
         for outcome in outcomes:
             values = table[outcome].to_numpy(dtype=float)[design.rows]
             here = np.isfinite(values)
-            labels = table["participant_id"].to_numpy()[design.rows]
-            dropped += [(outcome, str(label), outcome) for label in labels[~here]]
+            dropped += [(outcome, label, outcome) for label, there in zip(labels, here, strict=True) if not there]
             told = _test_outcome(values[here], design, design.matrix[here], weights, n_permutations, seed)
             rows += [{"outcome": outcome, "family": family, "n": int(here.sum()), **row} for row in told]
     tests = pd.DataFrame(rows)
     tests["p_adjusted"] = _holm(tests)
-    return Analysis(tests, design, tuple(dropped))
+    return Analysis(tests, design, labels, tuple(dropped))
 
 
 def _test_outcome(

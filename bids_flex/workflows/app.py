@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.inputs import Runs, derivatives_root, find_runs, fingerprint
 from bids_flex.bids.outputs import check_writable, write_dataset
-from bids_flex.config import science_hash, to_dict
+from bids_flex.config import science_hash, stated
 from bids_flex.errors import BidsFlexError, UsageError
 from bids_flex.workflows.child import Outcome
 from bids_flex.workflows.journal import Journal, open_journal
@@ -67,7 +67,7 @@ def run_app(config: Config) -> int:
                 return _participant(config, work_dir, journal)
             from bids_flex.workflows.group import run_group
 
-            run_group(config)
+            run_group(config, README)
         except BidsFlexError as error:
             LOG.error("%s", error)  # noqa: TRY400 - our messages say what to do; a traceback would bury that
             return _close(journal, error.exit_code)
@@ -160,7 +160,7 @@ def _sort_out(jobs: list[Job], *, redo: bool) -> tuple[list[Job], list[Job]]:
         if there is not None and there.get("SettingsHash") != job.settings_hash:
             raise UsageError(
                 f"{job.run.name} was analysed with other settings in {job.output_dir}: "
-                f"{_difference(there.get('Settings', {}), to_dict(job.science))}; "
+                f"{_difference(there.get('Settings', {}), stated(job.science))}; "
                 "choose another output folder, or --force to replace it"
             )
         finished = there is not None and there.get("InputFingerprint") == job.fingerprint

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bids_flex import __version__
 from bids_flex.bids.outputs import bids_uri, column_dictionary, output_folder, output_stem, write_table
-from bids_flex.config import to_dict
+from bids_flex.config import stated
 from bids_flex.workflows import stages
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _common(job: Job) -> dict[str, Any]:
         "RepetitionTime": job.run.tr_s,
         "Sources": [bids_uri(job.run, path) for path in inputs],
         "Atlas": {"Name": job.atlas.name, "Space": job.atlas.space or "unknown", "Regions": len(job.atlas.labels)},
-        "Settings": to_dict(job.science),
+        "Settings": stated(job.science),
         "SettingsHash": job.settings_hash,
         "InputFingerprint": job.fingerprint,
         "SoftwareVersion": __version__,

@@ -1,27 +1,225 @@
-"""The group level: our own derivatives and participants.tsv to one table, its models, and their tables."""
+"""The group level: our own derivatives and participants.tsv to one table, its model, and the tests' tables."""
 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from bids_flex.bids.outputs import column_dictionary, write_json, write_table
+from bids_flex import __version__
+from bids_flex.bids.outputs import column_dictionary, write_dataset, write_json, write_table
 from bids_flex.bids.results import read_communities, read_participants, read_results
-from bids_flex.errors import DatasetFileError, UsageError
+from bids_flex.errors import DatasetFileError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bids_flex.bids.results import RunResult
     from bids_flex.config import Config
+    from bids_flex.stats import Analysis
 
 LOG = logging.getLogger("bids_flex")
 
 ENGINE = "prior"
 PRIMARY = ("flexibility", "promiscuity")
-QUALITY = ("mean_fd", "kept_minutes", "share_censored", "degrees_of_freedom")
+OTHERS = (
+    *("cohesion", "disjointedness", "cohesion_strength", "recruitment", "integration", "dwell"),
+    "switches_per_minute",
+)
+QUALITY = ("mean_fd", "share_censored", "kept_minutes", "degrees_of_freedom", "mean_absolute_r", "lag1_autocorrelation")
+NOISE = (
+    "Flexibility of the prior engine also rises with noise, without any switching: a group that is noisier looks more "
+    "flexible. Read the quality family beside the primary one."
+)
+
+
+def run_group(config: Config, readme: str) -> None:
+    """Collect the participants' results and, when groups are asked for, compare them.
+
+    Raises
+    ------
+    BidsFlexError
+        When results, participants.tsv or model are wanting; nothing of a model is written then.
+    """
+    from bids_flex.stats import analyse
+
+    results = read_results(config.output_dir, ENGINE)
+    table = collect(results)
+    asked = config.group
+    write_dataset(config.output_dir, None, readme)
+    folder = config.output_dir / "group"
+    write_table(folder / "participants_dynamics.tsv", table, {"Engine": ENGINE}, _column_meanings(table))
+    LOG.info("%d runs of %d participants collected", len(results), len(table))
+    if asked.groups is None:
+        LOG.info("no model: name the column to compare by with --groups")
+        return
+    people, described = read_participants(config.bids_dir)
+    merged, left_out = _merge(table, people)
+    categorical = [name for name, entry in described.items() if "Levels" in entry]
+    networks = [name for name in table.columns if name.startswith(tuple(f"{measure}_" for measure in PRIMARY))]
+    families = {"primary": PRIMARY, "networks": networks, "exploratory": OTHERS}
+    tested = analyse(
+        merged,
+        families,
+        asked.groups,
+        asked.covariates,
+        asked.contrasts,
+        categorical,
+        asked.permutations,
+        asked.random_seed,
+    )
+    # a covariate cannot be an outcome, so quality is compared without quality among the covariates
+    plain = [name for name in asked.covariates if name not in QUALITY]
+    quality = analyse(
+        merged,
+        {"quality": QUALITY},
+        asked.groups,
+        plain,
+        asked.contrasts,
+        categorical,
+        asked.permutations,
+        asked.random_seed,
+    )
+    tests = _named(pd.concat([tested.tests, quality.tests], ignore_index=True))
+    _write_model(folder, config, tested, tests, left_out, _warnings(results, quality.tests))
+    print(_summary(tests))
+
+
+def _merge(table: pd.DataFrame, people: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Bring results and participants.tsv together, and say who is in only one of them."""
+    clash = sorted(set(table.columns) & set(people.columns) - {"participant_id"})
+    if clash:
+        raise DatasetFileError(f"participants.tsv: column {', '.join(clash)} has the name of a measure: rename it")
+    have, named = set(table["participant_id"]), set(people["participant_id"])
+    left_out = [{"Participant": label, "Reason": "not in participants.tsv"} for label in sorted(have - named)]
+    left_out += [
+        {"Participant": label, "Reason": "no results of the participant level"} for label in sorted(named - have)
+    ]
+    merged = table.merge(people, on="participant_id", how="inner")
+    if merged.empty:
+        raise DatasetFileError(
+            f"nobody with results is in participants.tsv: it names {', '.join(sorted(named)[:5])}, ..., "
+            f"results are of {', '.join(sorted(have)[:5])}, ..."
+        )
+    return merged, left_out
+
+
+def _named(tests: pd.DataFrame) -> pd.DataFrame:
+    """Split the outcomes' names into measure, level and network, and put them first."""
+    parts = [_measure_and_network(name) for name in tests["outcome"]]
+    named = pd.DataFrame(
+        {
+            "engine": ENGINE,
+            "measure": [measure for measure, _ in parts],
+            "level": ["network" if network else "global" for _, network in parts],
+            "network": [network or None for _, network in parts],
+        }
+    )
+    return pd.concat([named, tests.drop(columns="outcome")], axis=1)
+
+
+def _measure_and_network(name: str) -> tuple[str, str]:
+    """Take ``flexibility_SomMot`` apart; names of measures hold underscores themselves."""
+    if name in column_dictionary():
+        return name, ""
+    measure = max((known for known in column_dictionary() if name.startswith(f"{known}_")), key=len)
+    return measure, name.removeprefix(f"{measure}_")
+
+
+def _column_meanings(table: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Describe the columns of the participants' table."""
+    meanings = {}
+    for name in table.columns:
+        measure, network = _measure_and_network(str(name))
+        entry = dict(column_dictionary()[measure])
+        if measure in (*PRIMARY, *OTHERS, "persistence"):
+            where = f"regions of network {network}" if network else "all searched regions"
+            entry["Description"] += f"; mean over {where}"
+        meanings[str(name)] = entry
+    return meanings
+
+
+def _warnings(results: tuple[RunResult, ...], quality: pd.DataFrame) -> list[str]:
+    """Say what a reader of the tests must know."""
+    told = [NOISE]
+    differing = quality[(quality.get("p_permutation", 1.0) < 0.05)] if "p_permutation" in quality else quality[:0]
+    for name, group in differing.groupby("outcome", sort=False):
+        pairs = ", ".join(group["contrast"])
+        told.append(f"Groups differ in {name} (permutation p < .05, uncorrected: {pairs}).")
+    windows = [run.summary["Windows"] for run in results]
+    for what, values in (
+        ("repetition times", {run.summary["RepetitionTime"] for run in results}),
+        ("window lengths in volumes", {one["LengthVolumes"] for one in windows}),
+        ("numbers of valid window pairs", {one["ValidPairs"] for one in windows}),
+    ):
+        if len(values) > 1:
+            told.append(f"Runs have different {what} ({min(values)} to {max(values)}): promiscuity depends on it.")
+    short = sorted({run.entities["sub"] for run in results if run.summary["Quality"]["kept_minutes"] < 10})
+    if short:
+        told.append(
+            f"{len(short)} participants have a run with fewer than 10 usable minutes (Yang 2021 wants 20 to 30)."
+        )
+    return told
+
+
+def _write_model(
+    folder: Path,
+    config: Config,
+    tested: Analysis,
+    tests: pd.DataFrame,
+    left_out: list[dict[str, str]],
+    warnings: list[str],
+) -> None:
+    """Write the tests, the design and, last, the model."""
+    asked, design = config.group, tested.design
+    name = "model-" + (re.sub(r"[^A-Za-z0-9]", "", asked.groups or "") or "groups")
+    missing = [
+        {"Participant": label, "Outcome": outcome, "Reason": f"no value in {column}"}
+        for outcome, label, column in tested.dropped
+    ]
+    model = {
+        "Factor": design.factor,
+        "Levels": design.levels,
+        "Covariates": asked.covariates,
+        "Contrasts": list(dict.fromkeys(tests["contrast"])),
+        "Coding": "cell means of the factor; covariates centred; text against its first level",
+        "Statistic": "HC3, Freedman-Lane permutation, two-sided; OLS beside it",
+        "Correction": "Holm over the outcomes and contrasts of a family; omnibus tests are a family of their own",
+        "Permutations": asked.permutations,
+        "Seeds": {"permutations": asked.random_seed},
+        "PeopleInModel": len(design.rows),
+        "LeftOut": [*left_out, *missing],
+        "Warnings": warnings,
+        "SoftwareVersion": __version__,
+    }
+    matrix = pd.DataFrame(design.matrix, columns=list(design.columns))
+    matrix.insert(0, "participant_id", tested.participants)
+    meanings = {column: {"Description": f"Column of the design: {column}"} for column in design.columns}
+    write_table(folder / f"{name}_stat-tests.tsv", tests, {"Model": model})
+    write_table(folder / f"{name}_stat-design.tsv", matrix, {}, meanings)
+    write_json(folder / f"{name}.json", model)
+
+
+def _summary(tests: pd.DataFrame) -> str:
+    """Show the primary family, and what stands out in the networks, as plain text."""
+    shown = tests[(tests["family"] == "primary") | (tests["p_adjusted"] < 0.05)]
+    columns = [
+        "family",
+        "measure",
+        "network",
+        "contrast",
+        "n",
+        "estimate",
+        "g",
+        "statistic_hc3",
+        "p_permutation",
+        "p_adjusted",
+    ]
+    there = [name for name in columns if name in shown]
+    return shown[there].to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4f}")
 
 
 def collect(results: tuple[RunResult, ...]) -> pd.DataFrame:
