@@ -36,6 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
         "regions": "number of regions",
         "snr": "sd of a region's network signal divided by the sd of its own",
         "base_rate": "how many times a minute a region leaves its home network",
+        "person_spread": "how much people differ: sd of the logarithm of a factor of their rates",
         "user_effect": "added to the rate in users of antidepressants",
         "network_effect": "added on top in the effect network",
         "effect_network": "where users switch even more",

@@ -47,15 +47,18 @@ def _person(settings: SimulationSettings, number: int, width: int) -> Person:
     rng = settings.generator(number)
     medication = MEDICATION[number % 3]
     user = medication == "user"
+    age, sex = round(float(rng.uniform(18, 65)), 1), str(rng.choice(["F", "M"]))
+    education, site = int(rng.integers(8, 19)), str(rng.choice(["A", "B", "C"]))
+    own = float(rng.lognormal(0.0, settings.person_spread))
     rate = settings.base_rate + user * settings.user_effect
     return Person(
         label=f"{number + 1:0{width}d}",
         group="control" if medication == "control" else DIAGNOSES[number // 3 % 3],
         antidepressant=medication,
-        age=round(float(rng.uniform(18, 65)), 1),
-        sex=str(rng.choice(["F", "M"])),
-        education=int(rng.integers(8, 19)),
-        site=str(rng.choice(["A", "B", "C"])),
-        rate=rate,
-        network_rate=rate + user * settings.network_effect,
+        age=age,
+        sex=sex,
+        education=education,
+        site=site,
+        rate=own * rate,
+        network_rate=own * (rate + user * settings.network_effect),
     )

@@ -32,6 +32,8 @@ class SimulationSettings:
         Sd of a region's network signal divided by the sd of its own.
     base_rate : float
         How many times a minute a region leaves its home network.
+    person_spread : float
+        People differ: sd of the logarithm of the factor that multiplies a person's rates.
     user_effect : float
         Added to the rate in users of antidepressants, in all regions.
     network_effect : float
@@ -57,9 +59,10 @@ class SimulationSettings:
     voxel_mm: float = 8.0
     regions: int = 100
     snr: float = 2.0
-    base_rate: float = 0.2
-    user_effect: float = 0.6
-    network_effect: float = 0.6
+    base_rate: float = 0.25
+    person_spread: float = 0.3
+    user_effect: float = 0.25
+    network_effect: float = 0.25
     effect_network: str = "SomMot"
     away_s: float = 40.0
     motion: float = 1.0
@@ -78,6 +81,7 @@ class SimulationSettings:
             ("regions", self.regions >= 2 * len(NETWORKS), f"at least {2 * len(NETWORKS)}"),
             ("snr", self.snr > 0, "above 0"),
             ("base_rate", self.base_rate >= 0, "at least 0"),
+            ("person_spread", self.person_spread >= 0, "at least 0"),
             ("away_s", self.away_s > 0, "above 0"),
             ("motion", self.motion >= 0, "at least 0"),
             ("noise", self.noise >= 0, "at least 0"),

@@ -146,8 +146,8 @@ def _warnings(results: tuple[RunResult, ...], quality: pd.DataFrame) -> list[str
     """Say what a reader of the tests must know."""
     told = [NOISE]
     differing = quality[(quality.get("p_permutation", 1.0) < 0.05)] if "p_permutation" in quality else quality[:0]
-    for name, group in differing.groupby("outcome", sort=False):
-        pairs = ", ".join(group["contrast"])
+    for name in dict.fromkeys(differing["outcome"].astype(str)):
+        pairs = ", ".join(differing.loc[differing["outcome"] == name, "contrast"])
         told.append(f"Groups differ in {name} (permutation p < .05, uncorrected: {pairs}).")
     windows = [run.summary["Windows"] for run in results]
     for what, values in (
@@ -204,20 +204,9 @@ def _write_model(
 
 
 def _summary(tests: pd.DataFrame) -> str:
-    """Show the primary family, and what stands out in the networks, as plain text."""
-    shown = tests[(tests["family"] == "primary") | (tests["p_adjusted"] < 0.05)]
-    columns = [
-        "family",
-        "measure",
-        "network",
-        "contrast",
-        "n",
-        "estimate",
-        "g",
-        "statistic_hc3",
-        "p_permutation",
-        "p_adjusted",
-    ]
+    """Show the primary family as plain text."""
+    shown = tests[tests["family"] == "primary"]
+    columns = ["measure", "contrast", "n", "estimate", "g", "g_low", "g_high", "p_permutation", "p_adjusted"]
     there = [name for name in columns if name in shown]
     return shown[there].to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4f}")
 
