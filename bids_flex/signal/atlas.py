@@ -88,7 +88,8 @@ def load_atlas(choice: str, table: Path | None = None, space: str | None = None)
         raise MissingInputError(
             f"there is no atlas {choice!r}: name Dosenbach2010, Schaefer2018[_seg-17n][_scale-400], or a NIfTI file"
         )
-    image = Path(choice).resolve()
+    # not resolved: the table lies beside the link that a data set shows, not beside the content that it points to
+    image = Path(choice).absolute()
     return _from_file(image, table or _beside(image), space)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,10 @@ def parcellate(bold: Path, mask: Path, atlas: Atlas, min_coverage: float = 0.5) 
         reports=False,
     )
     try:
-        found = masker.fit_transform(images)
+        with warnings.catch_warnings():
+            # what it says of masked regions and of values that are not finite stands in coverage and poor
+            warnings.simplefilter("ignore")
+            found = masker.fit_transform(images)
     except (OSError, EOFError, ValueError) as error:
         raise RunError(f"{bold.name} cannot be read to its end ({error}): copy the file again") from error
     series = np.full((images.shape[3], len(atlas.index)), np.nan)

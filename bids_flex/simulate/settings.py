@@ -61,8 +61,8 @@ class SimulationSettings:
     snr: float = 2.0
     base_rate: float = 0.25
     person_spread: float = 0.3
-    user_effect: float = 0.25
-    network_effect: float = 0.25
+    user_effect: float = 0.4
+    network_effect: float = 0.4
     effect_network: str = "SomMot"
     away_s: float = 40.0
     motion: float = 1.0
