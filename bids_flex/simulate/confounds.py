@@ -121,7 +121,9 @@ def _compcor(
     design = np.column_stack([np.ones(len(values)), cosines])
     residual = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
     residual /= np.where(residual.std(axis=0) > 0, residual.std(axis=0), 1.0)
-    components, singular, _ = np.linalg.svd(residual, full_matrices=False)
+    # eigenvectors of the volumes' products are the components; volumes are far fewer than voxels
+    power, vectors = np.linalg.eigh(residual @ residual.T)
+    components, singular = vectors[:, ::-1], np.sqrt(np.maximum(power[::-1], 0.0))
     explained = singular**2 / (singular**2).sum()
     names = [f"{prefix}_comp_cor_{number:02d}" for number in range(COMPONENTS)]
     entries = {

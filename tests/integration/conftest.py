@@ -1,0 +1,87 @@
+"""A small study, and a way to call the app as users do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bids_flex.simulate import SimulationSettings, simulate_dataset
+
+SMALL = {"duration_s": 300.0, "voxel_mm": 10.0, "regions": 28}
+LEAN = ["--denoise", "24P+2P"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A simulated study and its atlas."""
+
+    root: Path
+
+    @property
+    def atlas(self) -> Path:
+        return next((self.root / "derivatives" / "atlas").glob("*_dseg.nii.gz"))
+
+    def func(self, label: str) -> Path:
+        return self.root / "derivatives" / "fmriprep" / f"sub-{label}" / "func"
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a call printed and returned."""
+
+    code: int
+    out: str
+    err: str
+
+
+def command(*words: object) -> list[str]:
+    return [str(Path(sys.executable).with_name("bids_flex")), *map(str, words)]
+
+
+def bids_flex(*words: object, **environment: str) -> Call:
+    done = subprocess.run(
+        command(*words), capture_output=True, text=True, check=False, timeout=280, env={**os.environ, **environment}
+    )
+    return Call(done.returncode, done.stdout, done.stderr)
+
+
+def participant(study: Study, out: Path, *options: object) -> Call:
+    return bids_flex(study.root, out, "participant", "--atlas", study.atlas, *LEAN, *options)
+
+
+def status(out: Path) -> pd.DataFrame:
+    """The newest status table."""
+    newest = max((out / "logs").glob("*/status.tsv"), key=lambda path: path.stat().st_mtime_ns)
+    return pd.read_csv(newest, sep="\t", keep_default_na=False).set_index("run")
+
+
+def tree(out: Path) -> dict[str, bytes]:
+    """Every output but the logs."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and "logs" not in path.parts
+    }
+
+
+def make_study(folder: Path, **changes: object) -> Study:
+    return Study(simulate_dataset(folder, SimulationSettings(**{**SMALL, **changes})))
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return make_study(tmp_path_factory.mktemp("study") / "bids", participants=6, seed=5)
+
+
+@pytest.fixture(scope="session")
+def done(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study after the participant level; tests that change it take a copy."""
+    out = tmp_path_factory.mktemp("done") / "out"
+    assert participant(study, out).code == 0
+    return out

@@ -1,0 +1,173 @@
+"""The group level, called as users call it."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from .conftest import bids_flex, make_study, participant
+
+
+def group(study, out, *options):
+    return bids_flex(study.root, out, "group", "--n-permutations", "999", *options)
+
+
+def read_tests(out):
+    return pd.read_csv(out / "group" / "model-antidepressant_stat-tests.tsv", sep="\t", na_values=["n/a"])
+
+
+@pytest.fixture
+def out(done, tmp_path):
+    shutil.copytree(done, tmp_path / "out")
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def changed(study, tmp_path):
+    """The study with its participants.tsv free to be changed."""
+    copy = type(study)(tmp_path / "bids")
+    copy.root.mkdir()
+    for name in ("participants.tsv", "participants.json", "dataset_description.json"):
+        shutil.copy(study.root / name, copy.root / name)
+    return copy
+
+
+def test_the_table_repeats_the_participants_sidecars(study, out):
+    call = bids_flex(study.root, out, "group")
+    assert call.code == 0, call.err
+    table = pd.read_csv(out / "group" / "participants_dynamics.tsv", sep="\t", dtype={"participant_id": str})
+    assert table["participant_id"].tolist() == ["01", "02", "03", "04", "05", "06"]
+    for row in table.itertuples():
+        told = json.loads(next((out / f"sub-{row.participant_id}").rglob("*_desc-prior_dynamics.json")).read_text())
+        assert row.flexibility == pytest.approx(told["Global"]["flexibility"], abs=1e-11)
+        assert row.promiscuity_SomMot == pytest.approx(told["Networks"]["SomMot"]["promiscuity"], abs=1e-11)
+        assert row.kept_minutes == pytest.approx(told["Quality"]["kept_minutes"], abs=1e-11)
+        assert row.valid_pairs == told["Windows"]["ValidPairs"]
+    assert not list((out / "group").glob("model-*"))
+
+
+def test_a_model_is_written_with_its_people_and_its_words(study, out):
+    call = group(study, out, "--groups", "antidepressant", "--contrasts", "user - nonuser")
+    assert call.code == 0, call.err
+    tests = read_tests(out)
+    primary = tests[tests["family"] == "primary"]
+    assert primary["contrast"].tolist() == ["omnibus", "user - nonuser"] * 2
+    assert set(tests["family"]) == {"primary", "networks", "exploratory", "quality"}
+    assert (tests.loc[tests["family"] == "networks", "level"] == "network").all()
+    table = pd.read_csv(out / "group" / "participants_dynamics.tsv", sep="\t")
+    means = table.groupby(np.array(["user", "nonuser", "control"] * 2))["flexibility"].mean()
+    difference = primary.loc[
+        (primary["measure"] == "flexibility") & (primary["contrast"] == "user - nonuser"), "estimate"
+    ]
+    assert difference.iloc[0] == pytest.approx(means["user"] - means["nonuser"], abs=1e-10)
+    model = json.loads((out / "group" / "model-antidepressant.json").read_text())
+    assert model["PeopleInModel"] == 6
+    assert any("rises with noise" in text for text in model["Warnings"])
+    described = json.loads((out / "group" / "model-antidepressant_stat-tests.json").read_text())
+    assert set(tests.columns) <= set(described)
+
+
+def test_the_seed_decides_and_is_told(study, out):
+    words = ["--groups", "antidepressant", "--covariates", "age"]
+    group(study, out, *words, "--random-seed", "1")
+    first = read_tests(out)
+    group(study, out, *words, "--random-seed", "1")
+    pd.testing.assert_frame_equal(first, read_tests(out))
+    assert json.loads((out / "group" / "model-antidepressant.json").read_text())["Seeds"] == {"permutations": 1}
+
+
+def test_who_is_left_out_is_listed(changed, out):
+    table = pd.read_csv(changed.root / "participants.tsv", sep="\t", dtype=str)
+    table.loc[0, "age"] = "n/a"
+    table = pd.concat([table.drop(index=5), table.iloc[[1]].assign(participant_id="sub-77")])
+    table.to_csv(changed.root / "participants.tsv", sep="\t", index=False)
+    # two users, one left without age; two groups only, so that a model is left
+    table["drug"] = ["yes", "no", "no", "yes", "yes", "no"]
+    table.to_csv(changed.root / "participants.tsv", sep="\t", index=False)
+    call = group(changed, out, "--groups", "drug", "--covariates", "age")
+    assert call.code == 0, call.err
+    assert json.loads((out / "group" / "model-drug.json").read_text())["LeftOut"] == [
+        {"Participant": "06", "Reason": "not in participants.tsv"},
+        {"Participant": "77", "Reason": "no results of the participant level"},
+        {"Participant": "01", "Outcome": "all", "Reason": "no value in age"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "code", "told"),
+    [
+        (None, ["--groups", "weight"], 2, "no column weight; there are participant_id"),
+        (lambda t: t.assign(drug="same"), ["--groups", "drug"], 65, "column drug has one level or none"),
+        (lambda t: pd.concat([t, t.iloc[[0]]]), ["--groups", "sex"], 65, "more than one row for 01"),
+        (lambda t: t.rename(columns={"participant_id": "id"}), ["--groups", "sex"], 65, "has no column participant_id"),
+        (lambda t: t.assign(flexibility=1), ["--groups", "sex"], 65, "has the name of a measure"),
+        (lambda t: t.assign(participant_id="x" + t["participant_id"]), ["--groups", "sex"], 65, "nobody with results"),
+        (None, ["--groups", "antidepressant", "--contrasts", "user - placebo"], 2, "is no contrast of antidepressant"),
+        (None, ["--groups", "antidepressant", "--covariates", "age", "education", "site"], 65, "cannot carry a model"),
+    ],
+)
+def test_impossible_models_leave_nothing(changed, out, spoil, options, code, told):
+    if spoil is not None:
+        table = pd.read_csv(changed.root / "participants.tsv", sep="\t", dtype=str)
+        spoil(table).to_csv(changed.root / "participants.tsv", sep="\t", index=False)
+    call = group(changed, out, *options)
+    assert call.code == code, call.err
+    assert told in call.err
+    assert not list((out / "group").glob("model-*"))
+
+
+def test_without_results_the_way_is_named(study, tmp_path):
+    call = group(study, tmp_path, "--groups", "sex")
+    assert call.code == 18
+    assert "no results of the participant level" in call.err
+
+
+def test_without_participants_the_file_is_named(study, out, tmp_path):
+    (tmp_path / "empty").mkdir()
+    call = bids_flex(tmp_path / "empty", out, "group", "--groups", "sex")
+    assert call.code == 66
+    assert "participants.tsv is missing" in call.err
+
+
+def test_runs_of_a_person_are_weighted_by_their_pairs(tmp_path):
+    study = make_study(tmp_path / "bids", participants=1, runs=2)
+    out = tmp_path / "out"
+    assert participant(study, out).code == 0
+    assert bids_flex(study.root, out, "group").code == 0
+    row = pd.read_csv(out / "group" / "participants_dynamics.tsv", sep="\t").iloc[0]
+    told = [json.loads(path.read_text()) for path in sorted(out.rglob("*_desc-prior_dynamics.json"))]
+    pairs = np.array([one["Windows"]["ValidPairs"] for one in told])
+    expected = np.average([one["Global"]["flexibility"] for one in told], weights=pairs)
+    assert row["flexibility"] == pytest.approx(expected, abs=1e-11)
+    assert row["runs"] == 2
+    assert row["kept_minutes"] == pytest.approx(sum(one["Quality"]["kept_minutes"] for one in told))
+    # promiscuity counts the networks that a region takes over both runs
+    labels = [pd.read_csv(path, sep="\t").iloc[:, 3:] for path in sorted(out.rglob("*_desc-prior_communities.tsv"))]
+    taken = pd.concat(labels).nunique()
+    assert row["promiscuity"] == pytest.approx(((taken - 1) / 6).mean(), abs=1e-11)
+
+
+@pytest.mark.parametrize("zero", [False, True])
+def test_planted_effects_are_found_and_absent_ones_are_not(tmp_path, zero):
+    """24 people at the planted size, and the same without an effect."""
+    effect = {"user_effect": 0.0, "network_effect": 0.0} if zero else {}
+    study = make_study(tmp_path / "bids", participants=24, seed=11, regions=70, duration_s=480.0, **effect)
+    out = tmp_path / "out"
+    assert participant(study, out).code == 0
+    words = ["--groups", "antidepressant", "--contrasts", "user - nonuser", "user - control"]
+    assert group(study, out, *words).code == 0
+    tests = read_tests(out)
+    tests = tests[tests["measure"].isin(["flexibility", "promiscuity"])]
+    glob = tests[(tests["level"] == "global") & (tests["contrast"] != "omnibus")]
+    somatomotor = tests[(tests["network"] == "SomMot") & (tests["contrast"] == "user - control")]
+    if zero:
+        assert (glob["p_adjusted"] > 0.05).all()
+        assert (tests.loc[tests["contrast"] == "omnibus", "p_adjusted"] > 0.05).all()
+    else:
+        assert (glob["estimate"] > 0).all()
+        assert (glob["p_adjusted"] < 0.05).all()
+        flexible = somatomotor[somatomotor["measure"] == "flexibility"]
+        assert flexible["estimate"].iloc[0] > glob["estimate"].min()
+        assert (flexible["p_permutation"] < 0.05).all()

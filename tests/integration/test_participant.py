@@ -1,0 +1,353 @@
+"""The participant level, called as users call it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_flex import dynamics as d
+
+from .conftest import LEAN, bids_flex, command, make_study, participant, status, tree
+
+
+def stem(label="01", atlas="Sim_seg-7n_scale-28"):
+    return f"sub-{label}_task-rest_space-MNI152NLin2009cAsym_atlas-{atlas}"
+
+
+def read(out, label, ending):
+    return pd.read_csv(out / f"sub-{label}" / "func" / f"{stem(label)}_{ending}.tsv", sep="\t", na_values=["n/a"])
+
+
+def sidecar(out, label="01"):
+    return json.loads((out / f"sub-{label}" / "func" / f"{stem(label)}_desc-prior_dynamics.json").read_text())
+
+
+def test_every_run_is_done_and_says_so(done):
+    rows = status(done)
+    assert len(rows) == 6
+    assert set(rows["state"]) == {"done"}
+    assert (rows["seconds"] > 0).all()
+    assert (rows["peak_memory"] > 50).all()
+
+
+def test_the_tables_agree_with_each_other(done, study):
+    """What is written follows from what is written before it, by the library's own functions and by hand."""
+    series = read(done, "01", "stat-mean_timeseries")
+    quality = read(done, "01", "desc-confounds_quality")
+    labels = read(done, "01", "desc-prior_communities")
+    table = read(done, "01", "desc-prior_dynamics")
+    told = sidecar(done)
+    assert series.shape == (149, 28)  # one volume is not in steady state
+    keep = quality["kept"].to_numpy() == 1
+    assert series[~keep].isna().all().all()
+    assert series[keep].notna().all().all()
+    plan = d.plan_windows(149, 2.0, 30, 1, unit="volumes", keep=keep)
+    fc = d.windowed_connectivity(series.to_numpy(), plan)
+    networks = pd.factorize(table["network"])[0] + 1
+    np.testing.assert_array_equal(d.prior_communities(fc, networks)[0], labels.iloc[:, 3:])
+    moved = (np.diff(labels.iloc[:, 3:].to_numpy(), axis=0) != 0)[plan.pairs].mean(axis=0)
+    np.testing.assert_allclose(table["flexibility"], moved, atol=1e-11)
+    assert told["Global"]["flexibility"] == pytest.approx(moved.mean(), abs=1e-11)
+    somatomotor = table["network"] == "SomMot"
+    assert told["Networks"]["SomMot"]["flexibility"] == pytest.approx(moved[somatomotor].mean(), abs=1e-11)
+    assert told["Windows"]["Analysed"] == len(labels) == plan.n_windows
+    np.testing.assert_allclose(labels["onset"], plan.starts * 2.0)
+    static = read(done, "01", "stat-pearsoncorrelation_relmat").to_numpy()
+    np.testing.assert_allclose(static, d.static_correlation(series.to_numpy(), keep), atol=1e-9)
+    allegiance = read(done, "01", "stat-allegiance_desc-prior_relmat").to_numpy()
+    np.testing.assert_allclose(allegiance, d.allegiance(labels.iloc[:, 3:].to_numpy()), atol=1e-11)
+
+
+def test_sidecars_say_what_was_done(done, study):
+    told = sidecar(done)
+    assert told["Sources"][0] == (
+        "bids:fmriprep:sub-01/func/sub-01_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"
+    )
+    assert told["Settings"]["denoise"]["strategy"] == "24P+2P"
+    assert told["Settings"]["prior"]["window"] == "60s"
+    assert told["Regions"] == {"InAtlas": 28, "Searched": 28, "Missing": {}}
+    assert any("rises with noise" in text for text in told["Warnings"])
+    assert any("shorter than one period" in text for text in told["Warnings"])
+    assert not any("Global signal" in text for text in told["Warnings"])
+    dataset = json.loads((done / "dataset_description.json").read_text())
+    assert dataset["DatasetLinks"]["fmriprep"] == (study.root / "derivatives" / "fmriprep").as_uri()
+
+
+def test_every_table_has_a_dictionary_with_every_column(done):
+    tables = list(done.rglob("*.tsv"))
+    assert len(tables) == 6 * 7 + 1
+    for path in tables:
+        described = json.loads(path.with_suffix(".json").read_text())
+        for column in pd.read_csv(path, sep="\t", nrows=1).columns:
+            assert described[column]["Description"], (path.name, column)
+
+
+def test_the_validator_finds_nothing_wrong(done):
+    tool = Path(sys.executable).with_name("bids-validator-deno")
+    found = subprocess.run([tool, done, "--json"], capture_output=True, text=True, check=False)
+    issues = json.loads(found.stdout)["issues"]["issues"]
+    assert [issue for issue in issues if issue["severity"] == "error"] == []
+
+
+def test_finished_runs_are_skipped_and_nothing_is_written(study, done):
+    before = {path: path.stat().st_mtime_ns for path in done.glob("sub-*/**/*")}
+    assert participant(study, done).code == 0
+    assert set(status(done)["state"]) == {"skipped"}
+    assert {path: path.stat().st_mtime_ns for path in done.glob("sub-*/**/*")} == before
+
+
+def test_the_number_of_processes_changes_no_byte(study, done, tmp_path):
+    assert participant(study, tmp_path / "one", "--nprocs", "1", "--participant-label", "03", "01").code == 0
+    ours, theirs = tree(tmp_path / "one"), tree(done)
+    assert ours == {name: theirs[name] for name in theirs if "sub-" not in name or "sub-01" in name or "sub-03" in name}
+
+
+def test_other_settings_are_refused_unless_forced(study, done, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    refused = participant(study, out, "--fd-thresh", "0.2")
+    assert refused.code == 2
+    assert "denoise.fd_threshold_mm was 0.5, now 0.2" in refused.err
+    assert tree(out) == tree(done)
+    assert participant(study, out, "--fd-thresh", "0.2", "--force", "--participant-label", "01").code == 0
+    assert sidecar(out)["Settings"]["denoise"]["fd_threshold_mm"] == 0.2
+    mixed = bids_flex(study.root, out, "group", "--groups", "antidepressant")
+    assert mixed.code == 65
+    assert "runs were analysed with different settings" in mixed.err
+
+
+def test_changed_inputs_are_analysed_again(study, tmp_path):
+    changed = type(study)(tmp_path / "bids")
+    shutil.copytree(study.root, changed.root)
+    out = tmp_path / "out"
+    assert participant(changed, out, "--participant-label", "01", "02").code == 0
+    sidecar_file = next(changed.func("02").glob("*timeseries.tsv"))
+    os.utime(sidecar_file, (1, 1))
+    assert participant(changed, out, "--participant-label", "01", "02").code == 0
+    assert status(out)["state"].tolist() == ["skipped", "done"]
+
+
+def test_bad_runs_have_a_reason_and_the_others_are_done(study, tmp_path):
+    spoilt = type(study)(tmp_path / "bids")
+    shutil.copytree(study.root, spoilt.root)
+    confounds = next(spoilt.func("01").glob("*timeseries.tsv"))
+    confounds.write_text("\n".join(confounds.read_text().splitlines()[:-5]) + "\n")
+    next(spoilt.func("02").glob("*timeseries.tsv")).unlink()
+    bold = next(spoilt.func("03").glob("*preproc_bold.nii.gz"))
+    bold.write_bytes(bold.read_bytes()[:-4000])
+    bold = next(spoilt.func("04").glob("*preproc_bold.nii.gz"))
+    image = nib.load(bold)
+    nib.save(image.slicer[..., :25], bold)
+    confounds = next(spoilt.func("04").glob("*timeseries.tsv"))
+    confounds.write_text("\n".join(confounds.read_text().splitlines()[:26]) + "\n")
+    out = tmp_path / "out"
+    call = participant(spoilt, out)
+    assert call.code == 1
+    assert "2 done, 4 failed), exit code 1" in call.err.splitlines()[-1]
+    rows = status(out)
+    reasons = {name.split("_")[0]: row for name, row in rows.iterrows()}
+    assert reasons["sub-01"]["reason"].endswith("they do not belong together; run fMRIPrep again")
+    assert "145 rows but the images have 150 volumes" in reasons["sub-01"]["reason"]
+    assert "the confounds table of sub-02_task-rest is missing" in reasons["sub-02"]["reason"]
+    assert "cannot be read to its end" in reasons["sub-03"]["reason"]
+    assert "degrees of freedom are left" in reasons["sub-04"]["reason"]
+    assert reasons["sub-05"]["state"] == reasons["sub-06"]["state"] == "done"
+    assert not list((out / "sub-01").rglob("*")) if (out / "sub-01").exists() else True
+
+
+def test_a_run_shorter_than_a_window_says_so(study, tmp_path):
+    call = participant(study, tmp_path, "--participant-label", "01", "--prior-window", "400s")
+    assert call.code == 1
+    assert "149 volumes (298 s), fewer than one window of 200 (400 s)" in status(tmp_path)["reason"].iloc[0]
+
+
+def test_poor_regions_are_missing_and_named(study, tmp_path):
+    spoilt = type(study)(tmp_path / "bids")
+    shutil.copytree(study.root, spoilt.root)
+    drawn = nib.load(spoilt.atlas).get_fdata()
+    mask = next(spoilt.func("01").glob("*brain_mask.nii.gz"))
+    inside = nib.load(mask).get_fdata() * (drawn != 5)
+    nib.save(nib.Nifti1Image(inside.astype(np.uint8), nib.load(mask).affine), mask)
+    bold = next(spoilt.func("01").glob("*preproc_bold.nii.gz"))
+    image = nib.load(bold)
+    values = np.asarray(image.dataobj).copy()
+    values[drawn == 9] = 777
+    nib.save(nib.Nifti1Image(values, image.affine, image.header), bold)
+    out = tmp_path / "out"
+    assert participant(spoilt, out, "--participant-label", "01").code == 0
+    told = sidecar(out)
+    assert told["Regions"]["Searched"] == 26
+    assert list(told["Regions"]["Missing"].values()) == ["coverage is 0.00, 0.5 is wanted", "does not vary"]
+    table = read(out, "01", "desc-prior_dynamics")
+    assert np.flatnonzero(table["flexibility"].isna()).tolist() == [4, 8]
+    assert read(out, "01", "stat-mean_timeseries").iloc[:, 4].isna().all()
+    assert read(out, "01", "desc-prior_communities").iloc[:, 3 + 4].isna().all()
+
+
+def test_an_atlas_of_another_template_is_refused_unless_forced(study, tmp_path):
+    words = ["--atlas-space", "MNI152NLin6Asym", "--participant-label", "01"]
+    assert participant(study, tmp_path / "a", *words).code == 1
+    assert "no images in MNI152NLin6Asym (the atlas's space)" in status(tmp_path / "a")["reason"].iloc[0]
+    assert participant(study, tmp_path / "b", *words, "--force", "atlas-space").code == 0
+    assert any("used all the same" in text for text in sidecar(tmp_path / "b")["Warnings"])
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["--participant-label", "99"], 18, "no participant 99"),
+        (["--task-id", "nback"], 18, "task-nback"),
+        (["--atlas", "nowhere.nii.gz"], 66, "does not exist"),
+        (["--denoise", "99P"], 66, "there is no strategy '99P'"),
+        (["--derivatives", "nowhere"], 66, "is not a folder"),
+    ],
+)
+def test_what_cannot_begin_says_why(study, tmp_path, options, code, told):
+    call = participant(study, tmp_path, *options)
+    assert call.code == code
+    assert told in call.err
+    assert f"exit code {code}" in call.err.splitlines()[-1]
+
+
+def test_without_the_default_atlas_the_way_out_is_named(study, tmp_path):
+    call = bids_flex(study.root, tmp_path, "participant", TEMPLATEFLOW_HOME=str(tmp_path / "tf"))
+    assert call.code == 66
+    assert "templateflow get MNI152NLin2009cAsym" in call.err
+    assert "--atlas Dosenbach2010" in call.err
+    assert not (tmp_path / "tf").exists()
+
+
+def test_dosenbach_needs_nothing(study, tmp_path):
+    call = bids_flex(
+        study.root, tmp_path, "participant", "--atlas", "Dosenbach2010", *LEAN, "--participant-label", "01"
+    )
+    assert call.code == 0, call.err
+    told = json.loads(next(tmp_path.rglob("*_desc-prior_dynamics.json")).read_text())
+    assert told["Regions"]["InAtlas"] == 160
+    assert any("cannot be ruled out" in text for text in told["Warnings"])
+
+
+def test_an_output_that_cannot_be_written_is_found_first(study, tmp_path):
+    (tmp_path / "file").write_text("")
+    call = participant(study, tmp_path / "file" / "out")
+    assert call.code == 73
+    assert "cannot be written" in call.err
+
+
+def test_raw_data_is_recognised(study, tmp_path):
+    raw = tmp_path / "raw"
+    shutil.copytree(study.root, raw, ignore=shutil.ignore_patterns("derivatives"))
+    call = bids_flex(raw, tmp_path / "out", "participant", "--atlas", study.atlas)
+    assert call.code == 16
+    assert "this is raw data; run fMRIPrep first" in call.err
+
+
+def test_a_dry_run_lists_and_writes_nothing(study, tmp_path):
+    call = participant(study, tmp_path / "out", "--dry-run", "--participant-label", "02")
+    assert call.code == 0
+    assert "sub-02_task-rest_desc-confounds_timeseries.tsv" in call.out
+    assert call.out.splitlines()[-1] == "1 runs would be analysed, 0 cannot be"
+    assert not (tmp_path / "out").exists()
+
+
+def test_empty_images_of_others_fail_by_name(shared, tmp_path):
+    atlas = shared / "atlas" / "xcpengine_schaefer100x7MNI.nii.gz"
+    words = ["--atlas", atlas, "--atlas-space", "MNI152NLin2009cAsym"]
+    call = bids_flex(shared / "layouts" / "ds000001-fmriprep", tmp_path, "participant", *words)
+    assert call.code == 1
+    rows = status(tmp_path)
+    assert len(rows) == 12
+    assert rows["reason"].str.contains(r"is empty \(0 bytes\)").all()
+
+
+def test_a_real_scan(shared, tmp_path):
+    atlas = shared / "atlas" / "xcpengine_schaefer100x7MNI.nii.gz"
+    words = ["--atlas", atlas, "--atlas-space", "MNI152NLin2009cAsym"]
+    call = bids_flex(shared / "real-rest", tmp_path, "participant", *words)
+    assert call.code == 0, call.err
+    told = json.loads(next(tmp_path.rglob("*_desc-prior_dynamics.json")).read_text())
+    assert told["Regions"] == {"InAtlas": 100, "Searched": 100, "Missing": {}}
+    assert (told["Windows"]["LengthVolumes"], told["Windows"]["Analysed"]) == (40, 221)
+    assert told["Quality"]["kept_minutes"] == 6.5
+
+
+def children(pid):
+    """Processes whose parent is ``pid``."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, parent = stat.parent.name, stat.read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            continue
+        if int(parent) == pid:
+            found.append(int(name))
+    return found
+
+
+def runs_in_work(app):
+    """Processes that analyse a run: the grandchildren of the app, forked by its server."""
+    return [grandchild for child in children(app.pid) for grandchild in children(child)]
+
+
+def start(study, out, *options):
+    words = command(study.root, out, "participant", "--atlas", study.atlas, *LEAN, *options)
+    app = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    working = []
+    while not working and time.monotonic() < until:
+        time.sleep(0.01)
+        working = runs_in_work(app)
+    assert working
+    return app, working
+
+
+def test_a_killed_child_is_a_row_and_the_others_go_on(study, tmp_path):
+    app, working = start(study, tmp_path, "--nprocs", "1")
+    os.kill(working[0], signal.SIGKILL)
+    assert app.wait(120) == 1
+    rows = status(tmp_path)
+    assert (rows["state"] == "done").sum() == 5
+    (reason,) = rows.loc[rows["state"] == "failed", "reason"]
+    assert reason.startswith("its process was killed by SIGKILL: likely out of memory")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_it_stops_at_once_and_says_so(study, tmp_path, number, code):
+    app, working = start(study, tmp_path, "--nprocs", "1")
+    app.send_signal(number)
+    assert app.wait(5) == code
+    assert f"exit code {code}" in app.stderr.read().splitlines()[-1]
+    assert "interrupted" in set(status(tmp_path)["state"])
+    assert len(status(tmp_path)) == 6
+    time.sleep(0.2)
+    assert not [pid for pid in working if Path(f"/proc/{pid}").exists()]
+    # whatever was finished before is whole, and the next call does the rest
+    assert participant(study, tmp_path).code == 0
+
+
+def test_stop_on_first_crash_starts_no_more(study, tmp_path):
+    spoilt = type(study)(tmp_path / "bids")
+    shutil.copytree(study.root, spoilt.root)
+    confounds = next(spoilt.func("01").glob("*timeseries.tsv"))
+    confounds.write_text("\n".join(confounds.read_text().splitlines()[:-5]) + "\n")
+    assert participant(spoilt, tmp_path / "out", "--nprocs", "1", "--stop-on-first-crash").code == 1
+    assert status(tmp_path / "out")["state"].tolist() == ["failed"] + ["skipped"] * 5
+
+
+def test_sessions_and_runs_keep_their_names(tmp_path):
+    study = make_study(tmp_path / "bids", participants=1, sessions=2, runs=2)
+    assert participant(study, tmp_path / "out", "--session-label", "2").code == 0
+    names = sorted(path.name for path in (tmp_path / "out" / "sub-01" / "ses-2" / "func").glob("*prior_dynamics.json"))
+    assert names[1].startswith(
+        "sub-01_ses-2_task-rest_run-2_space-MNI152NLin2009cAsym_atlas-Sim_seg-7n_scale-28_desc-prior"
+    )
+    assert not (tmp_path / "out" / "sub-01" / "ses-1").exists()
