@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from bids_flex.signal.atlas import Atlas
 
 
+VOLUMES = 20
+"""Volumes that are averaged at a time."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Parcellated:
     """Regional series of one run.
@@ -57,9 +61,6 @@ def parcellate(bold: Path, mask: Path, atlas: Atlas, min_coverage: float = 0.5) 
     RunError
         When a file is not readable, the grids differ, the mask is empty, or no region is usable.
     """
-    import nibabel as nib
-    from nilearn.maskers import NiftiLabelsMasker
-
     images, brain = _load(bold, 4), _load(mask, 3)
     if brain.shape != images.shape[:3] or not np.allclose(brain.affine, images.affine, atol=1e-3):
         raise RunError(
@@ -73,9 +74,19 @@ def parcellate(bold: Path, mask: Path, atlas: Atlas, min_coverage: float = 0.5) 
     coverage = np.divide(_count(drawn * inside, atlas), size, out=np.zeros(len(size)), where=size > 0)
     if not coverage.any():
         raise RunError(f"atlas {atlas.name} and the mask {mask.name} do not overlap: check the atlas's template")
+    series = _means(_data(images, bold), images.affine, drawn * inside, atlas)
+    return _without_poor(series, coverage, atlas, min_coverage)
+
+
+def _means(
+    values: NDArray[Any], affine: NDArray[np.float64], drawn: NDArray[np.int64], atlas: Atlas
+) -> NDArray[np.float64]:
+    """Average values (x, y, z, T) over the labels of a drawing; NaN for regions without voxels; shape (T, N)."""
+    import nibabel as nib
+    from nilearn.maskers import NiftiLabelsMasker
+
     masker = NiftiLabelsMasker(
-        labels_img=nib.Nifti1Image(drawn.astype(np.int32), images.affine),
-        mask_img=nib.Nifti1Image(inside.astype(np.uint8), images.affine),
+        labels_img=nib.Nifti1Image(drawn.astype(np.int32), affine),
         background_label=0,
         smoothing_fwhm=None,
         standardize=None,
@@ -87,20 +98,23 @@ def parcellate(bold: Path, mask: Path, atlas: Atlas, min_coverage: float = 0.5) 
         keep_masked_labels=False,
         reports=False,
     )
-    try:
-        with warnings.catch_warnings():
-            # what it says of masked regions and of values that are not finite stands in coverage and poor
-            warnings.simplefilter("ignore")
-            found = masker.fit_transform(images)
-    except (OSError, EOFError, ValueError) as error:
-        raise RunError(f"{bold.name} cannot be read to its end ({error}): copy the file again") from error
-    series = np.full((images.shape[3], len(atlas.index)), np.nan)
-    # regions without voxels in the brain have no column, and the columns' labels are in region_ids_
+    found = []
+    with warnings.catch_warnings():
+        # what it says of values that are not finite stands in the list of poor regions
+        warnings.simplefilter("ignore")
+        masker.fit()
+        for first in range(0, values.shape[3], VOLUMES):
+            # a few volumes at a time: it turns what it gets into double precision, all at once
+            part = values[..., first : first + VOLUMES].astype(np.float64)
+            found.append(masker.transform(nib.Nifti1Image(part, affine)))
+    # regions without voxels in the brain have no column; region_ids_ says which label a column has
     column = {int(label): number for number, label in masker.region_ids_.items() if number != "background"}
+    means = np.concatenate(found)
+    series = np.full((len(means), len(atlas.index)), np.nan)
     for place, label in enumerate(atlas.index):
         if int(label) in column:
-            series[:, place] = found[:, column[int(label)]]
-    return _without_poor(series, coverage, atlas, min_coverage)
+            series[:, place] = means[:, column[int(label)]]
+    return series
 
 
 def _without_poor(
@@ -145,9 +159,9 @@ def _load(path: Path, dimensions: int) -> Any:  # noqa: ANN401 - nibabel has no 
     return image.slicer[..., 0] if shape != image.shape else image
 
 
-def _data(image: Any, path: Path) -> NDArray[np.float64]:  # noqa: ANN401 - nibabel has no types
-    """Read an image's values."""
+def _data(image: Any, path: Path) -> NDArray[Any]:  # noqa: ANN401 - nibabel has no types
+    """Read an image's values, in the type that they are stored in where no scale is stated."""
     try:
-        return np.asarray(image.dataobj)
+        return np.asanyarray(image.dataobj)
     except (OSError, EOFError, ValueError) as error:
         raise RunError(f"{path.name} cannot be read to its end ({error}): copy the file again") from error

@@ -94,9 +94,10 @@ def _work_dir(config: Config) -> Iterator[Path]:
 
 def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
     """Analyse every run that is not done yet."""
-    from bids_flex.workflows.participant import default_nprocs, run_jobs
+    from bids_flex.workflows.participant import default_nprocs, run_jobs, start_server
 
-    jobs, runs = _jobs(config)
+    start_server()
+    jobs, runs = make_jobs(config)
     write_dataset(config.output_dir, derivatives_root(config.bids_dir, config.derivatives), README)
     for unusable in runs.unusable:
         journal.record(Outcome(unusable.name, "failed", unusable.reason))
@@ -124,7 +125,7 @@ def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
     return _close(journal, 1 if journal.count("failed") else 0)
 
 
-def _jobs(config: Config) -> tuple[list[Job], Runs]:
+def make_jobs(config: Config) -> tuple[list[Job], Runs]:
     """Bring runs and settings together; what serves the whole data set is read, and found wanting, first."""
     from bids_flex.signal import load_atlas, load_strategy
     from bids_flex.workflows.stages import Job, atlas_fingerprint
@@ -188,7 +189,7 @@ def _dry_run(config: Config) -> int:
     """Print which runs would be analysed, with which files."""
     if config.level == "group":
         raise UsageError("--dry-run lists the runs of the participant level; the group level has none")
-    jobs, runs = _jobs(config)
+    jobs, runs = make_jobs(config)
     for job in jobs:
         print(f"{job.run.name}\n    images     {job.run.bold}\n    mask       {job.run.mask}")
         print(f"    confounds  {job.run.confounds}\n    TR         {job.run.tr_s:g} s, {job.run.volumes} volumes")

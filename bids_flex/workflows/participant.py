@@ -113,6 +113,14 @@ def run_jobs(
     return [outcomes[job.run.name] for job in jobs]
 
 
+def start_server() -> None:
+    """Start loading the libraries in the fork server, while this process looks for runs."""
+    from multiprocessing import forkserver
+
+    _fork_server()
+    forkserver.ensure_running()
+
+
 def _fork_server() -> multiprocessing.context.ForkServerContext:
     """Prepare the server that children are forked from: one BLAS thread each, no telemetry, libraries loaded."""
     for name in THREADS:

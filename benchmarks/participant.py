@@ -1,0 +1,66 @@
+"""One participant of 91 x 109 x 91 x 300 (2 mm, 200 regions) by stage: seconds, and the peak of memory so far."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def by_stage(study: Path, atlas: Path, folder: Path) -> None:
+    """Run the stages one after the other in this process."""
+    from bids_flex.cli import parse_config
+    from bids_flex.workflows import derivatives, stages
+    from bids_flex.workflows.app import make_jobs
+
+    def timed(name: str, stage: Callable[[], Path]) -> Path:
+        started = time.perf_counter()
+        path = stage()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{name:14s} {time.perf_counter() - started:6.2f} s   peak {peak:6.0f} MiB", flush=True)
+        return path
+
+    config = parse_config([str(study), str(folder / "stages"), "participant", "--atlas", str(atlas)])
+    (job,), _ = make_jobs(config)
+    parcellated = timed("parcellate", lambda: stages.parcellate_run(job, folder))
+    cleaned = timed("clean", lambda: stages.clean_run(job, parcellated, folder))
+    connectivity = timed("connectivity", lambda: stages.connect_run(job, cleaned, folder))
+    communities = timed("communities", lambda: stages.search_run(job, cleaned, connectivity, folder))
+    measures = timed("flexibility", lambda: stages.measure_run(job, cleaned, communities, folder))
+    timed("write", lambda: derivatives.write_derivatives(job, parcellated, cleaned, communities, measures))
+
+
+def main() -> None:
+    """Simulate the participant, time the stages in a process of their own, then the whole command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stages", nargs=3, type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.stages:
+        by_stage(*given.stages)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        study = folder / "bids"
+        tool = Path(sys.executable).with_name("bids_flex-simulate")
+        words = ["--participants", "1", "--voxel-mm", "2", "--duration-s", "600", "--regions", "200"]
+        # in a process of its own: a process inherits the peak of the one that it is forked from
+        subprocess.run([tool, study, *words], capture_output=True, check=True)
+        atlas = next((study / "derivatives" / "atlas").glob("*.nii.gz"))
+        subprocess.run([sys.executable, __file__, "--stages", study, atlas, folder], check=True)
+        started = time.perf_counter()
+        words = [str(study), str(folder / "out"), "participant", "--atlas", str(atlas)]
+        subprocess.run([Path(sys.executable).with_name("bids_flex"), *words], capture_output=True, check=True)
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        print(f"whole command  {time.perf_counter() - started:6.2f} s   (largest process: {peak:.0f} MiB)")
+
+
+if __name__ == "__main__":
+    main()
