@@ -39,7 +39,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml CMakeLists.txt $(wildcard bids_
 	@touch $@
 
 demo: env
-	@$(BIN)/bids_flex-simulate $(DEMO)/bids --participants 12 --seed 1
+	@$(BIN)/bids_flex-simulate $(DEMO)/bids --participants 12 --seed 1 --force
 	@$(BIN)/bids_flex $(DEMO)/bids $(DEMO)/out participant --work-dir $(DEMO)/work --clean-workdir \
 	  --atlas $(DEMO)/bids/derivatives/atlas/tpl-MNI152NLin2009cAsym_atlas-Sim_seg-7n_scale-100_dseg.nii.gz
 	@$(BIN)/bids_flex $(DEMO)/bids $(DEMO)/out group --groups antidepressant --covariates age sex mean_fd

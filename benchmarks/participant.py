@@ -58,8 +58,10 @@ def main() -> None:
         started = time.perf_counter()
         words = [str(study), str(folder / "out"), "participant", "--atlas", str(atlas)]
         subprocess.run([Path(sys.executable).with_name("bids_flex"), *words], capture_output=True, check=True)
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        print(f"whole command  {time.perf_counter() - started:6.2f} s   (largest process: {peak:.0f} MiB)")
+        seconds = time.perf_counter() - started
+        (status,) = (folder / "out" / "logs").glob("*/status.tsv")
+        peak = status.read_text().split()[-1]
+        print(f"whole command  {seconds:6.2f} s   peak of the run's process {peak} MiB")
 
 
 if __name__ == "__main__":
