@@ -10,7 +10,8 @@ WORKDIR /src
 COPY requirements.lock ./
 # versions and hashes come from the lock, whichever part of it a step asks for
 RUN python3 -m venv /opt/tools \
- && /opt/tools/bin/pip install --no-cache-dir -c requirements.lock uv \
+ && awk '/^[^ ]/ { uv = /^uv==/ } uv' requirements.lock > uv.lock \
+ && /opt/tools/bin/pip install --no-cache-dir --require-hashes -r uv.lock \
  && VIRTUAL_ENV=/opt/tools /opt/tools/bin/uv pip install -c requirements.lock cmake nanobind ninja scikit-build-core
 COPY pyproject.toml CMakeLists.txt README.md LICENSE ./
 COPY bids_flex bids_flex

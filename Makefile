@@ -7,12 +7,13 @@ NEEDS := git make g++ python3-venv python3-dev
 # test processes: as many as processors
 JOBS ?= auto
 
-.PHONY: help check env demo test test-slow lint bench docs lock image clean
+.PHONY: help check env demo test test-slow coverage lint bench docs lock image clean
 
 help:
 	@echo "make demo       simulate a study, analyse it, compare its groups (results in $(DEMO)/out)"
 	@echo "make test       the everyday tests"
 	@echo "make test-slow  the long ones as well"
+	@echo "make coverage   the everyday tests, and which lines they reach"
 	@echo "make lint       style, types, import contracts, configuration files"
 	@echo "make bench      the headline figures of benchmarks/"
 	@echo "make docs       the manual (build/docs)"
@@ -50,6 +51,9 @@ test: env
 
 test-slow: env
 	@$(BIN)/python -m pytest -n $(JOBS) -m slow
+
+coverage: env
+	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow" --cov --cov-report=term-missing:skip-covered
 
 lint: env
 	@$(BIN)/ruff check .

@@ -21,9 +21,9 @@ def prior_communities(
 ) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
     """Reassign regions to networks, in every window anew (Broeders et al. 2024, doi 10.1016/j.psychres.2024.115774).
 
-    Every window starts from ``networks``. With F = |atanh r|, the mean of F to the other members of a region's network
-    (in) and to all regions outside it (out), the region with the lowest (in - out) / (in + out) moves to the network
-    with the highest mean F to it, until the same region is lowest twice in a row.
+    Every window starts from ``networks``. F is ``|atanh r|``; in is the mean of F to the other members of a region's
+    network, out the mean of F to all regions outside it. The region with the lowest (in - out) / (in + out) moves to the
+    network with the highest mean F to it, until the same region is lowest twice in a row.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def prior_communities(
     max_iterations : int
         Some windows never settle; their labels depend on this limit.
     fisher : bool
-        Take |atanh r|; False takes |fc| itself, for connectivity without bounds.
+        Take ``|atanh r|``; False takes ``|fc|`` itself, for connectivity without bounds.
 
     Returns
     -------

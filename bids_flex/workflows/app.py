@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,8 @@ from bids_flex.workflows.journal import Journal, open_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rich.console import Console
 
     from bids_flex.config import Config
     from bids_flex.workflows.stages import Job
@@ -106,7 +107,7 @@ def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
         journal.record(Outcome(job.run.name, "skipped", "already done with these settings and files"))
     nprocs = config.execution.nprocs or default_nprocs()
     LOG.info("%d runs to analyse, %d at a time; intermediate files in %s", len(todo), nprocs, work_dir)
-    with _progress(len(todo)) as advance:
+    with _progress(len(todo), journal.console) as advance:
 
         def report(outcome: Outcome) -> None:
             journal.record(outcome)
@@ -200,16 +201,15 @@ def _dry_run(config: Config) -> int:
 
 
 @contextlib.contextmanager
-def _progress(total: int) -> Iterator[Any]:
+def _progress(total: int, console: Console | None) -> Iterator[Any]:
     """Show a bar on a terminal; a log has its lines."""
-    if not sys.stderr.isatty():
+    if console is None:
         yield lambda: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
     columns = ("runs", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("runs", total=total)
         yield lambda: progress.advance(task)
 

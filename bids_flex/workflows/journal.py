@@ -14,6 +14,8 @@ from bids_flex.config import to_toml
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rich.console import Console
+
     from bids_flex.config import Config
     from bids_flex.workflows.child import Outcome
 
@@ -22,9 +24,10 @@ LOG = logging.getLogger("bids_flex")
 
 @dataclass(slots=True)
 class Journal:
-    """The log folder of one call, and the outcomes so far."""
+    """The log folder of one call, the terminal if there is one, and the outcomes so far."""
 
     folder: Path
+    console: Console | None = None
     outcomes: list[Outcome] = field(default_factory=list)
 
     def record(self, outcome: Outcome) -> None:
@@ -63,23 +66,32 @@ def open_journal(config: Config) -> Journal:
     folder = config.output_dir / "logs" / uuid.uuid4().hex
     write_atomic(folder / "config.toml", to_toml(config))
     handlers: list[logging.Handler] = [logging.FileHandler(folder / "bids_flex.log", encoding="utf8")]
-    handlers.append(_terminal())
+    console = _console()
+    handlers.append(_terminal(console))
     level = {0: logging.INFO}.get(config.execution.verbose, logging.DEBUG)
     for handler in handlers:
         handler.setLevel(level)
     LOG.handlers[:] = handlers
     LOG.setLevel(level)
     LOG.propagate = False
-    return Journal(folder)
+    return Journal(folder, console)
 
 
-def _terminal() -> logging.Handler:
+def _console() -> Console | None:
+    """Open the terminal, if there is one; all that is shown there must go through the same console."""
+    if not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _terminal(console: Console | None) -> logging.Handler:
     """Say things with colour on a terminal, and as plain lines anywhere else."""
-    if sys.stderr.isatty():
-        from rich.console import Console
+    if console is not None:
         from rich.logging import RichHandler
 
-        return RichHandler(console=Console(stderr=True), show_path=False, markup=False, log_time_format="[%X]")
+        return RichHandler(console=console, show_path=False, markup=False, log_time_format="[%X]")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
     return handler
