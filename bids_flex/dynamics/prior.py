@@ -22,8 +22,8 @@ def prior_communities(
     """Reassign regions to networks, in every window anew (Broeders et al. 2024, doi 10.1016/j.psychres.2024.115774).
 
     Every window starts from ``networks``. F is ``|atanh r|``; in is the mean of F to the other members of a region's
-    network, out the mean of F to all regions outside it. The region with the lowest (in - out) / (in + out) moves to the
-    network with the highest mean F to it, until the same region is lowest twice in a row.
+    network, out the mean of F to all regions outside it. The region with the lowest (in - out) / (in + out) moves to
+    the network with the highest mean F to it, until the same region is lowest twice in a row.
 
     Parameters
     ----------
