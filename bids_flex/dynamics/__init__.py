@@ -20,11 +20,21 @@ from bids_flex.dynamics.measures import (
     recruitment,
     switches_per_minute,
 )
+from bids_flex.dynamics.multilayer import (
+    Communities,
+    Modularity,
+    modularity,
+    multilayer_communities,
+    multilayer_quality,
+    quality_of,
+)
 from bids_flex.dynamics.prior import prior_communities
 from bids_flex.dynamics.windows import WindowPlan, plan_windows, to_volumes, window_taper
 
 __all__ = [
     "Cohesion",
+    "Communities",
+    "Modularity",
     "WindowPlan",
     "allegiance",
     "cohesion",
@@ -33,12 +43,16 @@ __all__ = [
     "flexibility",
     "integration",
     "iter_windowed_connectivity",
+    "modularity",
+    "multilayer_communities",
+    "multilayer_quality",
     "network_allegiance",
     "normalised_integration",
     "persistence",
     "plan_windows",
     "prior_communities",
     "promiscuity",
+    "quality_of",
     "rarefied_promiscuity",
     "recruitment",
     "static_correlation",

@@ -18,3 +18,12 @@ def prior(
     labels: NDArray[np.int16],
     iterations: NDArray[np.int32],
 ) -> int: ...
+def louvain(
+    b: NDArray[np.float32],
+    omega: NDArray[np.float64],
+    seeds: NDArray[np.uint64],
+    greedy: bool,
+    match: bool,
+    threads: int,
+    found: NDArray[np.int16],
+) -> None: ...

@@ -1,0 +1,300 @@
+"""Temporal modularity against GenLouvain's output, leidenalg, igraph, and planted communities."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import igraph
+import leidenalg
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import adjusted_rand_score
+
+from bids_flex import dynamics as d
+from bids_flex.dynamics import _kernels
+from bids_flex.errors import UsageError
+
+CASES = ("teneto_aabb", "synthS", "popovych000", "rapidtide_schaefer100")
+NULLS = ("ng", "signed", "gomez", "uniform")
+
+
+def load(shared, case):
+    arrays = np.load(shared / "reference" / f"multilayer_{case}.npz")
+    told = json.loads((shared / "reference" / f"multilayer_{case}.json").read_text())
+    if "A" in arrays:
+        return arrays["A"], arrays, told
+    length, step = int(arrays["window"]), int(arrays["step"])
+    plan = d.plan_windows(len(arrays["ts"]), 1.0, length, step, unit="volumes")
+    return d.windowed_connectivity(arrays["ts"], plan), arrays, told
+
+
+def fixed_a(case, null):
+    return 0.5 if case == "teneto_aabb" and null == "uniform" else None
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_quality_of_given_partitions(shared, case):
+    fc, arrays, told = load(shared, case)
+    for config in told["configs"]:
+        words = (config["gamma"], config["omega"], config["null"], fixed_a(case, config["null"]))
+        model = d.modularity(fc, *words)
+        assert model.two_mu == pytest.approx(config["two_mu"], rel=1e-10)
+        expected = [one["Q"] for one in config["fixed_Q"]]
+        np.testing.assert_allclose(d.quality_of(model, arrays["fixed_partitions"]), expected, atol=1e-12)
+
+
+def configurations(arrays):
+    """Settings for which the reference holds runs of iterated moverandw with post-processing."""
+    for key in arrays.files:
+        if key.startswith("Q__") and key.endswith("__it_moverandw_post"):
+            null, gamma, omega = key.removeprefix("Q__").removesuffix("__it_moverandw_post").split("__")
+            yield key, null, float(gamma[1:]), float(omega[1:])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_searches_are_as_good_as_genlouvains(shared, case):
+    """The tolerances are those that the reference's README derives from the spread of GenLouvain's own runs."""
+    fc, arrays, _ = load(shared, case)
+    for key, null, gamma, omega in configurations(arrays):
+        found = d.multilayer_communities(fc, gamma, omega, null, restarts=30, seed=3, a=fixed_a(case, null))
+        theirs, their_f = arrays[key], arrays[key.replace("Q__", "flex__")]
+        slack = 2 * theirs.std(ddof=1) + 1e-9
+        assert found.quality.mean() >= theirs.mean() - slack, key
+        assert found.quality.max() >= theirs.max() - slack, key
+        assert found.quality.max() >= theirs.mean() - 1e-9, key
+        ours = d.flexibility(found.labels)
+        spread = 3 * their_f.std(ddof=1) * np.sqrt(1 / 30 + 1 / len(their_f)) + 0.01
+        assert abs(ours.mean() - their_f.mean()) <= spread, key
+        if case != "teneto_aabb":
+            regions = arrays[key.replace("Q__", "nodeflex_mean__")]
+            assert np.corrcoef(ours.mean(axis=0), regions)[0, 1] > 0.94, key
+
+
+def random_network(seed, windows=3, regions=8, signed=True):
+    rng = np.random.default_rng(seed)
+    fc = rng.uniform(-1 if signed else 0, 1, (windows, regions, regions))
+    fc = (fc + fc.transpose(0, 2, 1)) / 2
+    fc[:, range(regions), range(regions)] = 0
+    return fc, rng.integers(1, 4, (windows, regions))
+
+
+def rb(weights, labels, gamma):
+    """Raw quality of leidenalg's Reichardt-Bornholdt partition: both orders of each pair."""
+    upper = np.triu_indices(len(weights), 1)
+    edges = [(int(i), int(j)) for i, j in zip(*upper, strict=True) if weights[i, j] > 0]
+    graph = igraph.Graph(len(weights), edges)
+    values = [weights[i, j] for i, j in edges]
+    membership = np.unique(labels, return_inverse=True)[1].tolist()
+    return leidenalg.RBConfigurationVertexPartition(
+        graph, membership, weights=values, resolution_parameter=gamma
+    ).quality()
+
+
+@pytest.mark.parametrize("null", NULLS)
+@pytest.mark.parametrize("signed", [True, False])
+def test_leidenalg_gives_the_same_quality(null, signed):
+    for seed in range(10):
+        fc, labels = random_network(seed, signed=signed)
+        gamma, omega = 1.2, 0.7
+        model = d.modularity(fc, gamma, omega, null)
+        kept = 2 * omega * (labels[1:] == labels[:-1]).sum()
+        expected = kept
+        for window, label in zip(fc, labels, strict=True):
+            plus, minus = np.maximum(window, 0), np.maximum(-window, 0)
+            if null == "uniform":
+                same = label[:, None] == label
+                expected += (window * same).sum() - gamma * model.a * same.sum()
+                continue
+            share = {"ng": 0.0, "gomez": 1.0, "signed": plus.sum() / np.abs(window).sum()}[null]
+            expected += rb(plus, label, gamma)
+            if minus.any():
+                expected -= share * rb(minus, label, gamma)
+        assert d.quality_of(model, labels) * model.two_mu == pytest.approx(expected, abs=1e-9)
+
+
+def test_igraph_finds_nothing_much_better():
+    """A live peer: Leiden on the same modularity matrix, as a constant Potts model of resolution 0."""
+    fc, _ = planted(noise=1.0, windows=8)
+    model = d.modularity(fc, 1.0, 1.0, "ng")
+    windows, regions = model.b.shape[:2]
+    edges, weights = [], []
+    for w in range(windows):
+        for i in range(regions):
+            for j in range(i):
+                edges.append((w * regions + i, w * regions + j))
+                weights.append(model.b[w, i, j])
+            if w:
+                edges.append((w * regions + i, (w - 1) * regions + i))
+                weights.append(1.0)
+    graph = igraph.Graph(windows * regions, edges)
+    theirs = graph.community_leiden("CPM", weights=weights, resolution=0, n_iterations=-1)
+    best = d.quality_of(model, np.array(theirs.membership).reshape(windows, regions) + 1)
+    found = d.multilayer_communities(fc, null="ng", restarts=20, seed=1)
+    assert found.quality.max() >= best - 0.003
+
+
+def planted(noise, windows=12, regions=40, seed=0):
+    """Four communities, of which a few regions change between windows."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(4), regions // 4)
+    truth, fc = [], []
+    for _ in range(windows):
+        labels = np.where(rng.random(regions) < 0.05, rng.integers(0, 4, regions), labels)
+        same = (labels[:, None] == labels).astype(float)
+        jitter = rng.standard_normal((regions, regions)) * 0.1 * noise
+        window = 0.1 + 0.5 * same + (jitter + jitter.T) / 2
+        np.fill_diagonal(window, 0)
+        truth.append(labels)
+        fc.append(np.clip(window, -1, 1))
+    return np.array(fc), np.array(truth)
+
+
+@pytest.mark.parametrize("null", NULLS)
+def test_planted_communities_are_found(null):
+    fc, truth = planted(noise=0.5)
+    gamma = 1.2 if null == "uniform" else 1.0
+    found = d.multilayer_communities(fc, gamma, 0.3, null, restarts=10, seed=2)
+    best = found.labels[found.quality.argmax()]
+    assert min(adjusted_rand_score(t, b) for t, b in zip(truth, best, strict=True)) >= 0.95
+    planted_flexibility = (truth[1:] != truth[:-1]).mean()
+    assert d.flexibility(best).mean() == pytest.approx(planted_flexibility, abs=0.01)
+
+
+def test_a_dynamic_block_model():
+    """Teneto's: 200 regions, 2 communities, p .3 within and .1 between, 5 % switch, 50 windows."""
+    rng = np.random.default_rng(0)
+    labels, truth, fc = np.repeat([0, 1], 100), [], []
+    for _ in range(50):
+        labels = np.where(rng.random(200) < 0.05, 1 - labels, labels)
+        p = np.where(labels[:, None] == labels, 0.3, 0.1)
+        upper = np.triu(rng.random((200, 200)) < p, 1)
+        truth.append(labels)
+        fc.append((upper | upper.T).astype(float))
+    found = d.multilayer_communities(np.array(fc), 0.9, 0.5, "ng", restarts=4, seed=0)
+    best = found.labels[found.quality.argmax()]
+    assert np.mean([adjusted_rand_score(t, b) for t, b in zip(truth, best, strict=True)]) >= 0.95
+
+
+def test_any_number_of_threads_gives_the_same():
+    fc, _ = planted(noise=2.0)
+    one, three = (d.multilayer_communities(fc, restarts=9, seed=5, threads=n) for n in (1, 3))
+    np.testing.assert_array_equal(one.labels, three.labels)
+    np.testing.assert_array_equal(one.quality, three.quality)
+    more = d.multilayer_communities(fc, restarts=12, seed=5)
+    np.testing.assert_array_equal(more.labels[:9], one.labels)
+    noisy, _ = random_network(0, windows=6, regions=30)
+    assert (d.multilayer_communities(noisy, seed=5).labels != d.multilayer_communities(noisy, seed=6).labels).any()
+    assert len(set(one.seeds.tolist())) == 9
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 5),
+    st.integers(2, 9),
+    st.sampled_from(NULLS),
+    st.floats(0, 3),
+    st.floats(0, 3),
+)
+def test_whatever_the_network_labels_are_whole_and_good(seed, windows, regions, null, gamma, omega):
+    fc, labels = random_network(seed, windows, regions)
+    found = d.multilayer_communities(fc, gamma, omega, null, restarts=2, seed=seed)
+    assert found.labels.shape == (2, windows, regions)
+    for one in found.labels:
+        assert set(np.unique(one)) == set(range(1, one.max() + 1))
+    given_quality = d.quality_of(d.modularity(fc, gamma, omega, null), labels)
+    assert np.isnan(given_quality) or given_quality <= max(found.quality) + 0.35
+
+
+@given(st.integers(0, 10_000), st.permutations([1, 2, 3]))
+def test_renaming_communities_leaves_quality(seed, names):
+    fc, labels = random_network(seed)
+    renamed = np.array([0, *names])[labels]
+    assert d.multilayer_quality(fc, labels) == pytest.approx(d.multilayer_quality(fc, renamed), abs=1e-12)
+
+
+def test_signed_is_ng_without_negative_weights():
+    fc, labels = random_network(1, signed=False)
+    assert d.multilayer_quality(fc, labels, null="signed") == pytest.approx(d.multilayer_quality(fc, labels, null="ng"))
+
+
+def test_resolution_and_coupling_may_differ_between_windows():
+    fc, labels = random_network(2)
+    model = d.modularity(fc, [0.5, 1.0, 2.0], [0.0, 3.0])
+    parts = [d.modularity(fc[w : w + 1], gamma) for w, gamma in enumerate((0.5, 1.0, 2.0))]
+    raw = sum(d.quality_of(part, labels[w : w + 1]) * part.two_mu for w, part in enumerate(parts))
+    raw += 2 * 3.0 * (labels[2] == labels[1]).sum()
+    assert d.quality_of(model, labels) * model.two_mu == pytest.approx(raw, abs=1e-12)
+    assert model.two_mu == pytest.approx(sum(part.two_mu for part in parts) + 2 * 8 * 3.0)
+
+
+def test_matching_windows_keeps_labels_and_quality():
+    """Without coupling, windows are searched alone; renaming them by assignment is all that makes labels persist."""
+    fc, truth = planted(noise=0.5)
+    seeds = np.arange(3, dtype=np.uint64)
+    b = d.modularity(fc, 1.0, 0.0, "ng").b.astype(np.float32)
+    found = {}
+    for match in (False, True):
+        labels = np.empty((3, *truth.shape), dtype=np.int16)
+        omega = np.full(len(fc) - 1, 1e-3)
+        _kernels.louvain(b, omega, seeds, greedy=False, match=match, threads=1, found=labels)
+        found[match] = labels
+    assert d.flexibility(found[True]).mean() <= d.flexibility(found[False]).mean()
+    assert d.flexibility(found[True]).mean() == pytest.approx((truth[1:] != truth[:-1]).mean(), abs=0.02)
+
+
+def test_windows_without_positive_weights_are_judged_by_their_negative_ones():
+    fc = np.full((2, 4, 4), 0.5)
+    fc[1] = -0.5
+    fc[:, range(4), range(4)] = 0
+    model = d.modularity(fc)
+    assert model.warnings == ("1 windows have no positive weight; the first is window 1",)
+    np.testing.assert_allclose(model.two_m, [6.0, 6.0])
+    np.testing.assert_allclose(model.b[1], -(0.5 * (1 - np.eye(4)) - 1.5 * 1.5 / 6.0))
+
+
+def test_nothing_at_all_has_no_quality():
+    assert np.isnan(d.multilayer_quality(np.zeros((1, 3, 3)), [[1, 1, 2]]))
+    found = d.multilayer_communities(np.zeros((2, 3, 3)), restarts=1)
+    assert found.labels.shape == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda fc, _: d.modularity(fc[0]), r"must be \(W, N, N\)"),
+        (lambda fc, _: d.modularity(fc[:, :1, :1]), "1 region"),
+        (lambda fc, _: d.modularity(np.where(fc == fc.max(), np.nan, fc)), "not finite"),
+        (lambda fc, _: d.modularity(np.triu(fc)), "not symmetric"),
+        (lambda fc, _: d.modularity(fc, -1.0), "gamma must be at least 0"),
+        (lambda fc, _: d.modularity(fc, 1.0, -0.1), "omega must be at least 0"),
+        (lambda fc, _: d.modularity(fc, [1.0, 1.0]), "one for each window"),
+        (lambda fc, _: d.modularity(fc, 1.0, [1.0] * 3), "one for each pair"),
+        (lambda fc, _: d.modularity(fc, null="random"), "must be one of ng"),
+        (lambda fc, _: d.modularity(fc, a=0.3), "a fixes the null model 'uniform'"),
+        (lambda fc, _: d.multilayer_communities(fc, restarts=0), "restarts is 0"),
+        (lambda fc, labels: d.multilayer_quality(fc, labels[:2]), r"\(3, 8\) is needed"),
+    ],
+)
+def test_senseless_arguments_are_refused(call, told):
+    with pytest.raises(UsageError, match=told):
+        call(*random_network(0))
+
+
+def test_ctrl_c_is_heard_within_a_second():
+    code = (
+        "import numpy as np; from bids_flex import dynamics as d\n"
+        "x = np.random.default_rng(0).standard_normal((700, 200))\n"
+        "fc = d.windowed_connectivity(x, d.plan_windows(700, 1.0, 60, 5, unit='volumes'))\n"
+        "print('ready', flush=True); d.multilayer_communities(fc, restarts=10_000)"
+    )
+    search = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert search.stdout.readline() == "ready\n"
+    time.sleep(1.0)
+    search.send_signal(signal.SIGINT)
+    assert search.wait(1.5) != 0
+    assert "KeyboardInterrupt" in search.stderr.read()
