@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Null = Literal["ng", "signed", "gomez", "uniform"]
 NULLS = ("ng", "signed", "gomez", "uniform")
 
+RESTARTS = 25
+"""Labellings whose quality is computed at a time."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Modularity:
@@ -197,18 +200,24 @@ def quality_of(model: Modularity, labels: ArrayLike) -> Floats:
     if model.two_mu == 0:
         quality = np.full(len(stack), np.nan)
     else:
-        quality = np.array([_raw_quality(model, one) for one in stack]) / model.two_mu
+        parts = [_raw_quality(model, stack[first : first + RESTARTS]) for first in range(0, len(stack), RESTARTS)]
+        quality = np.concatenate(parts) / model.two_mu
     return quality if given.ndim == 3 else quality[0]
 
 
-def _raw_quality(model: Modularity, labels: NDArray[np.int16]) -> float:
-    """Sum B and couplings over a labelling."""
-    within = 0.0
-    for b, label in zip(model.b, labels, strict=True):
-        member = (label[:, None] == np.unique(label)).astype(np.float64)
-        within += float(np.einsum("ik,ik->", member, b @ member))
-    kept = (labels[1:] == labels[:-1]).sum(axis=1)
-    return within + 2 * float(model.omega @ kept)
+def _raw_quality(model: Modularity, stack: NDArray[np.int16]) -> Floats:
+    """Sum B and couplings over labellings (R, W, N)."""
+    within = np.zeros(len(stack))
+    for w, b in enumerate(model.b):
+        # communities of all labellings at once are the columns of one matrix, so that one product does
+        own = stack[:, w].astype(np.int64) + np.arange(len(stack))[:, None] * (int(stack.max()) + 1)
+        kinds, column = np.unique(own, return_inverse=True)
+        member = np.zeros((b.shape[0], kinds.size))
+        member[np.tile(np.arange(b.shape[0]), len(stack)), column.ravel()] = 1.0
+        sums = np.einsum("ik,ik->k", member, b @ member)
+        within += np.bincount(kinds // (int(stack.max()) + 1), weights=sums, minlength=len(stack))
+    kept = (stack[:, 1:] == stack[:, :-1]).sum(axis=2)
+    return np.asarray(within + 2 * (kept @ model.omega))
 
 
 def multilayer_quality(

@@ -294,7 +294,10 @@ def test_ctrl_c_is_heard_within_a_second():
     )
     search = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert search.stdout.readline() == "ready\n"
-    time.sleep(1.0)
-    search.send_signal(signal.SIGINT)
-    assert search.wait(1.5) != 0
-    assert "KeyboardInterrupt" in search.stderr.read()
+    try:
+        time.sleep(1.0)
+        search.send_signal(signal.SIGINT)
+        assert search.wait(1.5) != 0
+        assert "KeyboardInterrupt" in search.stderr.read()
+    finally:
+        search.kill()
