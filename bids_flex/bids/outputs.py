@@ -192,6 +192,7 @@ def write_dataset(output_dir: Path, fmriprep: Path | None, readme: str) -> None:
         "dataset_description.json": json.dumps(description, indent=2) + "\n",
         ".bidsignore": BIDSIGNORE,
         "README.md": readme,
+        "CITATION.md": resources.files("bids_flex.data").joinpath("citation.md").read_text(encoding="utf8"),
     }
     for name, text in files.items():
         path = output_dir / name

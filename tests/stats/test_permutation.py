@@ -122,6 +122,22 @@ def test_unequal_variances_in_unequal_groups():
     assert share["ols"] > 0.12
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("sds", [(2.0, 1.0, 1.0), (1.0, 2.0, 1.0), (1.0, 1.0, 1.0)])
+def test_the_level_holds_in_groups_like_the_studys(sds):
+    """49, 101 and 57 people, a covariate that differs between groups: 2,000 null data sets, 1,000 orders each."""
+    rng = np.random.default_rng(7)
+    sizes = (49, 101, 57)
+    group = np.repeat([0, 1, 2], sizes)
+    covariate = rng.standard_normal(207) + 0.5 * group
+    x = np.column_stack([*(group == k for k in range(3)), covariate - covariate.mean()]).astype(float)
+    y = rng.standard_normal((207, 2000)) * np.array(sds)[group][:, None]
+    omnibus = np.array([[1.0, -1, 0, 0], [1.0, 0, -1, 0]])
+    found = stats.freedman_lane(y, x, [np.array([1.0, -1, 0, 0]), omnibus], 1000)
+    share = (found.p_permutation < 0.05).mean(axis=1)
+    assert ((share > 0.037) & (share < 0.065)).all(), share
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
