@@ -29,18 +29,30 @@ from bids_flex.dynamics.multilayer import (
     quality_of,
 )
 from bids_flex.dynamics.prior import prior_communities
+from bids_flex.dynamics.surrogates import (
+    NullStatistics,
+    correlation_change,
+    iaaft_surrogate,
+    null_statistics,
+    permuted_windows,
+    phase_surrogate,
+    var_surrogate,
+)
 from bids_flex.dynamics.windows import WindowPlan, plan_windows, to_volumes, window_taper
 
 __all__ = [
     "Cohesion",
     "Communities",
     "Modularity",
+    "NullStatistics",
     "WindowPlan",
     "allegiance",
     "cohesion",
     "community_sizes",
+    "correlation_change",
     "dwell",
     "flexibility",
+    "iaaft_surrogate",
     "integration",
     "iter_windowed_connectivity",
     "modularity",
@@ -48,7 +60,10 @@ __all__ = [
     "multilayer_quality",
     "network_allegiance",
     "normalised_integration",
+    "null_statistics",
+    "permuted_windows",
     "persistence",
+    "phase_surrogate",
     "plan_windows",
     "prior_communities",
     "promiscuity",
@@ -58,6 +73,7 @@ __all__ = [
     "static_correlation",
     "switches_per_minute",
     "to_volumes",
+    "var_surrogate",
     "window_taper",
     "windowed_connectivity",
 ]

@@ -1,0 +1,128 @@
+"""Null models: what they keep, what they change, what they say."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from bids_flex import dynamics as d
+from bids_flex.errors import RunError, UsageError
+
+
+def series(volumes=200, regions=5, seed=0, rho=0.6):
+    rng = np.random.default_rng(seed)
+    mixing = rng.standard_normal((regions, regions)) + 2 * np.eye(regions)
+    out = np.zeros((volumes + 50, regions))
+    for t in range(1, len(out)):
+        out[t] = rho * out[t - 1] + mixing @ rng.standard_normal(regions)
+    return out[50:] + np.arange(regions) * 10
+
+
+def cross_spectra(ts):
+    spectrum = np.fft.rfft(ts - ts.mean(axis=0), axis=0)
+    return spectrum[:, :, None] * spectrum[:, None, :].conj()
+
+
+@pytest.mark.parametrize("volumes", [200, 201])
+def test_phase_keeps_all_second_order_statistics(volumes):
+    ts = series(volumes)
+    found = d.phase_surrogate(ts, seed=1)
+    assert found.shape == ts.shape
+    np.testing.assert_allclose(found.mean(axis=0), ts.mean(axis=0), atol=1e-10)
+    np.testing.assert_allclose(np.cov(found.T), np.cov(ts.T), atol=1e-10)
+    scale = np.abs(cross_spectra(ts)).max()
+    np.testing.assert_allclose(cross_spectra(found) / scale, cross_spectra(ts) / scale, atol=1e-10)
+    assert abs(np.corrcoef(found[:, 0], ts[:, 0])[0, 1]) < 0.5
+    np.testing.assert_array_equal(found, d.phase_surrogate(ts, seed=1))
+    assert np.abs(found - d.phase_surrogate(ts, seed=2)).max() > 1
+
+
+@pytest.mark.parametrize("volumes", [260, 259])
+def test_phase_on_a_real_scan(shared, volumes):
+    ts = np.load(shared / "reference" / "prior_rapidtide_schaefer100.npz")["ts"][:volumes]
+    found = d.phase_surrogate(ts, seed=3)
+    assert d.correlation_change(ts, found) < 1e-10
+    power = np.abs(np.fft.rfft(ts, axis=0))
+    np.testing.assert_allclose(np.abs(np.fft.rfft(found, axis=0)) / power.max(), power / power.max(), atol=1e-10)
+
+
+def test_var_follows_the_fitted_model():
+    """Long series: the surrogate's lag-0 and lag-1 covariances are those of the series, an independent fit's too."""
+    ts = series(20_000, regions=3, rho=0.7)
+    found = d.var_surrogate(ts, seed=0)
+    np.testing.assert_allclose(np.cov(found.T), np.cov(ts.T), rtol=0.1, atol=0.6)
+
+    def lagged(x):
+        x = x - x.mean(axis=0)
+        return x[1:].T @ x[:-1] / len(x)
+
+    np.testing.assert_allclose(lagged(found), lagged(ts), rtol=0.1, atol=0.6)
+    np.testing.assert_allclose(found.mean(axis=0), ts.mean(axis=0), atol=0.3)
+
+
+def test_var_is_refused_where_it_cannot_be_fitted():
+    with pytest.raises(RunError, match=r"24 volumes cannot carry .* 5 regions, 25 are wanted: use surrogate 'phase'"):
+        d.var_surrogate(series(24), seed=0)
+    growing = np.exp(np.arange(100) * 0.1)[:, None] + np.random.default_rng(0).standard_normal((100, 1)) * 1e-3
+    with pytest.raises(RunError, match=r"not stationary .*: use surrogate 'phase'"):
+        d.var_surrogate(growing, seed=0)
+
+
+def test_iaaft_keeps_values_and_almost_all_correlations():
+    ts = np.exp(series(400) / 10)
+    found = d.iaaft_surrogate(ts, seed=0)
+    np.testing.assert_array_equal(np.sort(found, axis=0), np.sort(ts, axis=0))
+    assert d.correlation_change(ts, found) < 0.05
+    assert abs(np.corrcoef(found[:, 0], ts[:, 0])[0, 1]) < 0.5
+    theirs, ours = (np.abs(np.fft.rfft(x - x.mean(axis=0), axis=0)) for x in (ts, found))
+    assert np.corrcoef(theirs.ravel(), ours.ravel())[0, 1] > 0.98
+
+
+def test_iaaft_refuses_to_change_correlations():
+    """Twenty volumes of heavy-tailed values cannot keep both values and correlations."""
+    few = np.exp(2 * np.random.default_rng(0).standard_normal((20, 3)))
+    with pytest.raises(RunError, match=r"changes a static correlation by 0\.\d+: use surrogate 'phase'"):
+        d.iaaft_surrogate(few, 0)
+
+
+def test_windows_are_permuted_only_without_overlap():
+    fc = np.arange(8.0)[:, None, None] * np.ones((8, 2, 2))
+    apart = d.plan_windows(80, 2.0, 10, 10, unit="volumes")
+    found = d.permuted_windows(fc, apart, seed=1)[:, 0, 0]
+    assert sorted(found) == list(range(8))
+    assert found.tolist() != list(range(8))
+    with pytest.raises(UsageError, match="overlap at a step of 5"):
+        d.permuted_windows(fc, d.plan_windows(40, 2.0, 10, 5, unit="volumes"), seed=1)
+
+
+def test_null_statistics_by_hand():
+    found = d.null_statistics([3.0, 0.0, 2.0, np.nan], [[1, 1, 2, 1], [2, 1, 2, 1], [3, 1, 2, 1]])
+    np.testing.assert_allclose(found.mean, [2, 1, 2, 1])
+    np.testing.assert_allclose(found.excess, [1, -1, 0, np.nan])
+    np.testing.assert_allclose(found.z, [1, np.nan, np.nan, np.nan])
+    np.testing.assert_allclose(found.p_hi, [0.5, 1, 1, np.nan])
+    np.testing.assert_allclose(found.p_lo, [1, 0.25, 1, np.nan])
+    np.testing.assert_allclose(found.p, [1, 0.5, 1, np.nan])
+
+
+@given(arrays(float, (9, 3), elements=st.floats(-5, 5)), arrays(float, 3, elements=st.floats(-5, 5)))
+def test_p_lies_between_its_bounds(null, observed):
+    found = d.null_statistics(observed, null)
+    assert (found.p >= 2 / 10 - 1e-12).all()
+    assert (found.p <= 1).all()
+    assert (found.p_hi + found.p_lo >= 1.1 - 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: d.phase_surrogate(np.zeros(5), 0), r"must be \(T, N\)"),
+        (lambda: d.phase_surrogate(np.full((9, 2), np.nan), 0), "has gaps"),
+        (lambda: d.null_statistics([1.0], [[1.0]]), "n of at least 2"),
+        (lambda: d.null_statistics([1.0], [[1.0, 2.0], [1.0, 2.0]]), r"\(n, \*\(1,\)\)"),
+    ],
+)
+def test_senseless_arguments_are_refused(call, told):
+    with pytest.raises(UsageError, match=told):
+        call()
