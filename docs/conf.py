@@ -10,3 +10,5 @@ html_theme = "furo"
 exclude_patterns = ["_build"]
 autodoc_typehints = "description"
 myst_enable_extensions = ["colon_fence", "dollarmath"]
+# two classes may have an attribute of one name
+suppress_warnings = ["ref.python"]
