@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bids_flex.bids.headers import read_header
 from bids_flex.bids.names import entities_of, join_entities
 from bids_flex.errors import MissingInputError, NoMatchError, NotBidsError, RunError
 
@@ -285,7 +286,7 @@ def _complete(index: _Index, bold: Path, bids_dir: Path) -> Run:
     stated = _stated_tr(index.layout, bold)
     if stated is None:
         stated = _raw_tr(bids_dir, index.root, entities)
-    tr_s, volumes, notes = _check_header(bold, stated)
+    tr_s, volumes, notes = read_header(bold, stated)
     kept = {key: label for key, label in entities.items() if key != "desc"}
     return Run(
         entities=tuple(kept.items()),
@@ -342,48 +343,6 @@ def _raw_tr(bids_dir: Path, root: Path, entities: dict[str, str]) -> Any:  # noq
 def _stated_tr(layout: BIDSLayout, bold: Path) -> Any:  # noqa: ANN401 - whatever the JSON holds; it is checked later
     """Look the repetition time up in an image's sidecar and all that it inherits from."""
     return (layout.get_metadata(str(bold)) or {}).get("RepetitionTime")
-
-
-def _check_header(bold: Path, stated: object) -> tuple[float, int, tuple[str, ...]]:
-    """Read an image's header: repetition time in seconds, number of volumes, notes."""
-    import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
-
-    if not bold.exists():
-        raise RunError(f"{bold.name}: the content is not here (a dangling link): datalad get {bold}")
-    if bold.stat().st_size == 0:
-        raise RunError(f"{bold.name} is empty (0 bytes): copy the file again or run fMRIPrep again")
-    try:
-        image = nib.load(bold)
-        shape, zooms = image.shape, image.header.get_zooms()
-        units = image.header.get_xyzt_units()[1]
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
-        raise RunError(f"{bold.name} cannot be read as an image ({error}): copy the file again") from error
-    if len(shape) != 4:
-        raise RunError(f"{bold.name} has {len(shape)} dimensions, not 4: it is not a time series of volumes")
-    in_header = float(zooms[3]) * {"msec": 1e-3, "usec": 1e-6}.get(units, 1.0)
-    return (*_agree(bold.name, stated, in_header, int(shape[3])),)
-
-
-def _agree(name: str, stated: object, in_header: float, volumes: int) -> tuple[float, int, tuple[str, ...]]:
-    """Hold the repetition time of the sidecar against the header's."""
-    if stated is None:
-        raise RunError(
-            f"{name}: no RepetitionTime in its JSON or any that it inherits from (the header says {in_header:g}): "
-            "add RepetitionTime in seconds to the sidecar"
-        )
-    if isinstance(stated, bool) or not isinstance(stated, int | float) or not stated > 0:
-        raise RunError(f"{name}: RepetitionTime is {stated!r}; it must be a number of seconds above 0")
-    if stated > 100:  # no scanner needs a hundred seconds for a volume
-        raise RunError(f"{name}: RepetitionTime is {stated:g}: BIDS wants seconds, this looks like milliseconds")
-    if in_header == 0:
-        return float(stated), volumes, ("the image header states no repetition time; the sidecar's is used",)
-    if abs(stated - in_header) > 1e-3 * max(1.0, stated):
-        raise RunError(
-            f"{name}: RepetitionTime is {stated:g} s in the sidecar but {in_header:g} s in the image header: "
-            "find out which is true and correct the other"
-        )
-    return float(stated), volumes, ()
 
 
 def _nothing_matched(root: Path, seen: dict[str, set[str]], selection: Selection) -> str:

@@ -214,7 +214,7 @@ def null_statistics(observed: ArrayLike, null: ArrayLike) -> NullStatistics:
     ----------
     observed : array, any shape
         Measures.
-    null : array, shape (n, *observed.shape)
+    null : array, shape ``(n, *observed.shape)``
         The same measures of n surrogates.
 
     Raises

@@ -32,7 +32,8 @@ class Parcellated:
     series : ndarray, shape (T, N)
         Mean over a region's voxels inside the brain; NaN everywhere for a poor region.
     coverage : ndarray, shape (N,)
-        Voxels inside the brain mask, divided by all voxels of the region on the images' grid.
+        Voxels inside the brain mask that have a value in every volume, divided by all voxels of the region on the
+        images' grid.
     poor : tuple of (str, str)
         Regions that cannot be used, and why.
     """
@@ -69,12 +70,16 @@ def parcellate(bold: Path, mask: Path, atlas: Atlas, min_coverage: float = 0.5) 
     inside = _data(brain, mask) > 0
     if not inside.any():
         raise RunError(f"{mask.name} is empty: fMRIPrep found no brain; check the registration")
+    values = _data(images, bold)
+    if np.issubdtype(values.dtype, np.floating):
+        # a voxel that is missing in one volume is missing in the region's mean in all of them
+        inside &= np.isfinite(values).all(axis=3)
     drawn = labels_on_grid(atlas, brain.shape, images.affine)
     size = _count(drawn, atlas)
     coverage = np.divide(_count(drawn * inside, atlas), size, out=np.zeros(len(size)), where=size > 0)
     if not coverage.any():
         raise RunError(f"atlas {atlas.name} and the mask {mask.name} do not overlap: check the atlas's template")
-    series = _means(_data(images, bold), images.affine, drawn * inside, atlas)
+    series = _means(values, images.affine, drawn * inside, atlas)
     return _without_poor(series, coverage, atlas, min_coverage)
 
 

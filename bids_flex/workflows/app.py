@@ -129,11 +129,12 @@ def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
 def make_jobs(config: Config) -> tuple[list[Job], Runs]:
     """Bring runs and settings together; what serves the whole data set is read, and found wanting, first."""
     from bids_flex.signal import load_atlas, load_strategy
-    from bids_flex.workflows.stages import Job, atlas_fingerprint
+    from bids_flex.workflows.stages import Job, atlas_fingerprint, network_numbers
 
     chosen = config.science.atlas
     table = Path(chosen.table) if chosen.table else None
     atlas = load_atlas(chosen.name, table=table, space=chosen.space)
+    network_numbers(atlas)
     strategy = load_strategy(config.science.denoise.strategy)
     runs = find_runs(config, atlas.space)
     named = science_hash(config.science, atlas_fingerprint(atlas), repr(strategy))

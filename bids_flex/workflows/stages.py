@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_flex import dynamics, signal
-from bids_flex.errors import RunError
+from bids_flex.errors import DatasetFileError, RunError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,11 +57,11 @@ def network_numbers(atlas: Atlas) -> tuple[NDArray[np.int64], tuple[str, ...]]:
 
     Raises
     ------
-    RunError
+    DatasetFileError
         When the atlas names no networks, which the ``prior`` engine starts from.
     """
     if atlas.networks is None:
-        raise RunError(
+        raise DatasetFileError(
             f"atlas {atlas.name} names no networks, and the prior engine starts from them: "
             "add a column 'network' to its table"
         )

@@ -226,6 +226,29 @@ def test_without_the_default_atlas_the_way_out_is_named(study, tmp_path):
     assert not (tmp_path / "tf").exists()
 
 
+def test_an_atlas_without_networks_is_refused_before_any_run(study, tmp_path):
+    copy = tmp_path / "plain.nii.gz"
+    shutil.copy(study.atlas, copy)
+    table = pd.read_csv(study.atlas.with_name(study.atlas.name.replace(".nii.gz", ".tsv")), sep="\t")
+    table.drop(columns="network").to_csv(tmp_path / "plain.tsv", sep="\t", index=False)
+    call = bids_flex(study.root, tmp_path / "out", "participant", "--atlas", copy, *LEAN)
+    assert call.code == 65
+    assert "names no networks, and the prior engine starts from them: add a column 'network'" in call.err
+    table.drop(index=0).to_csv(tmp_path / "plain.tsv", sep="\t", index=False)
+    call = bids_flex(study.root, tmp_path / "out", "participant", "--atlas", copy, *LEAN)
+    assert call.code == 65
+    assert "does not describe plain.nii.gz: 1 labels without a row (1)" in call.err
+
+
+def test_a_logged_configuration_repeats_its_call(study, tmp_path):
+    words = ["--fd-thresh", "0.4", "--participant-label", "01"]
+    assert participant(study, tmp_path, *words).code == 0
+    (config,) = (tmp_path / "logs").glob("*/config.toml")
+    again = bids_flex(study.root, tmp_path, "participant", "--config-file", config)
+    assert again.code == 0, again.err
+    assert status(tmp_path)["state"].tolist() == ["skipped"]
+
+
 def test_dosenbach_needs_nothing(study, tmp_path):
     call = bids_flex(
         study.root, tmp_path, "participant", "--atlas", "Dosenbach2010", *LEAN, "--participant-label", "01"
