@@ -49,8 +49,8 @@ inline std::int64_t to_integer(double value) {
 class Window {
 public:
     Window(std::size_t regions, std::size_t networks)
-        : n_(regions), k_(networks), real_(regions * regions), f_(regions * regions), sum_(regions * networks),
-          total_(regions), cost_(regions), size_(networks), label_(regions) {}
+        : n_(regions), k_(networks), f_(regions * regions), sum_(regions * networks), total_(regions),
+          cost_(regions), size_(networks), label_(regions) {}
 
     // Take a window and put every region into its own network; false when it is not finite and symmetric.
     bool start(const double* fc, const std::int16_t* networks, bool fisher) {
@@ -85,28 +85,30 @@ public:
     std::int16_t label(std::size_t region) const { return static_cast<std::int16_t>(label_[region] + 1); }
 
 private:
+    // Strengths become integers below 2^50: they round exactly, and sums over thousands of regions stay below 2^63.
     bool take_strengths(const double* fc, bool fisher) {
-        double highest = 0.0;
+        // Fisher z of what is clipped stays below 16
+        const double scale = fisher ? 0x1.0p46 : scale_of(fc);
         for (std::size_t i = 0; i < n_; ++i) {
             for (std::size_t j = 0; j < i; ++j) {
                 const double value = fc[i * n_ + j];
                 // also true of what is not finite
                 if (!(std::fabs(value - fc[j * n_ + i]) <= 1e-9)) return false;
-                const double strength = fisher ? fisher_z(std::fabs(value)) : std::fabs(value);
-                real_[i * n_ + j] = strength;
-                highest = std::max(highest, strength);
-            }
-        }
-        // strengths below 2^50: they round exactly, and sums over thousands of regions stay below 2^63
-        int exponent = 0;
-        std::frexp(highest, &exponent);
-        const double scale = std::ldexp(1.0, 50 - exponent);
-        for (std::size_t i = 0; i < n_; ++i) {
-            for (std::size_t j = 0; j < i; ++j) {
-                f_[i * n_ + j] = f_[j * n_ + i] = to_integer(real_[i * n_ + j] * scale);
+                const double size = std::fabs(value);
+                f_[i * n_ + j] = f_[j * n_ + i] = to_integer((fisher ? fisher_z(size) : size) * scale);
             }
         }
         return true;
+    }
+
+    double scale_of(const double* fc) const {
+        double highest = 0.0;
+        for (std::size_t i = 0; i < n_; ++i) {
+            for (std::size_t j = 0; j < i; ++j) highest = std::max(highest, std::fabs(fc[i * n_ + j]));
+        }
+        int exponent = 0;
+        std::frexp(highest, &exponent);
+        return std::ldexp(1.0, 50 - exponent);
     }
 
     void add_row(std::int64_t* sums, std::size_t region) const {
@@ -171,7 +173,6 @@ private:
     }
 
     std::size_t n_, k_;
-    std::vector<double> real_;
     std::vector<std::int64_t> f_, sum_, total_;
     std::vector<double> cost_, size_;
     std::vector<std::size_t> label_;
