@@ -1,8 +1,15 @@
 """What every test may use."""
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# examples differ from run to run on a desk, so that new ones are met, and never where a red run would block others
+settings.register_profile("desk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("desk"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -39,6 +39,7 @@ BIDSIGNORE = """\
 **/*_quality.tsv
 **/*_quality.json
 **/figures
+CITATION.md
 group
 logs
 """

@@ -83,7 +83,8 @@ def test_shifting_and_scaling_change_nothing(seed, shift, scale):
     first = stats.freedman_lane(y, x, [[1.0, -1.0, 0.0]], 100, seed=1)
     second = stats.freedman_lane(y * scale + shift, other, [[1.0, -1.0, 0.0]], 100, seed=1)
     np.testing.assert_allclose(first.statistic, second.statistic, rtol=1e-6)
-    np.testing.assert_array_equal(first.p_permutation, second.p_permutation)
+    # an order whose statistic ties but for rounding may fall on either side
+    np.testing.assert_allclose(first.p_permutation, second.p_permutation, atol=1.5 / 100)
 
 
 def test_rows_stay_within_their_blocks():
