@@ -17,6 +17,7 @@ from bids_flex.signal import (
     load_strategy,
     longest_run,
     non_steady_state_count,
+    quality_figures,
     read_confounds,
     select_confounds,
     strategy_names,
@@ -216,3 +217,29 @@ def test_quality_figures_by_hand():
     assert lag1_autocorrelation(wave) == pytest.approx(np.cos(0.5), abs=1e-3)
     wave[500] = np.nan
     assert lag1_autocorrelation(wave) == pytest.approx(np.cos(0.5), abs=1e-2)
+
+
+def test_a_run_is_summed_up_by_hand():
+    keep = np.array([True, True, False, False, True, False])
+    series = np.array([[1.0], [2.0], [np.nan], [np.nan], [1.0], [np.nan]]) * [1.0, -1.0]
+    static = np.array([[0.0, -0.5], [-0.5, 0.0]])
+    found = quality_figures(
+        fd=np.array([np.nan, 0.1, 0.9, 0.7, 0.2, 0.6]),
+        dvars=np.full(6, np.nan),
+        keep=keep,
+        series=series,
+        static=static,
+        tr_s=2.0,
+        degrees_of_freedom=12.5,
+    )
+    assert found["mean_fd"] == pytest.approx(0.5)
+    assert found["median_fd"] == pytest.approx(0.6)
+    assert found["max_fd"] == 0.9
+    assert np.isnan(found["mean_dvars"])
+    assert found["share_censored"] == 0.5
+    assert found["kept_minutes"] == pytest.approx(0.1)
+    assert found["longest_gap"] == 4.0
+    assert found["degrees_of_freedom"] == 12.5
+    assert found["mean_absolute_r"] == 0.5
+    # only one pair of neighbouring volumes is left: too few to correlate
+    assert np.isnan(found["lag1_autocorrelation"])
