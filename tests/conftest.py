@@ -1,6 +1,7 @@
 """What every test may use."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,17 @@ settings.register_profile("ci", settings.get_profile("desk"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def hear_interrupts() -> None:
+    """Let a child process hear Ctrl-C, even when the tests themselves were started in the background, deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session")
+def hearing():
+    """What a test that interrupts a process gives to it as ``preexec_fn``."""
+    return hear_interrupts
 
 
 @pytest.fixture(scope="session")

@@ -321,9 +321,9 @@ def runs_in_work(app):
     return [grandchild for child in children(app.pid) for grandchild in children(child)]
 
 
-def start(study, out, *options):
+def start(study, out, *options, **process):
     words = command(study.root, out, "participant", "--atlas", study.atlas, *LEAN, *options)
-    app = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    app = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, **process)
     until = time.monotonic() + 60
     working = []
     while not working and time.monotonic() < until:
@@ -344,8 +344,8 @@ def test_a_killed_child_is_a_row_and_the_others_go_on(study, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_it_stops_at_once_and_says_so(study, tmp_path, number, code):
-    app, working = start(study, tmp_path, "--nprocs", "1")
+def test_interrupted_it_stops_at_once_and_says_so(study, tmp_path, hearing, number, code):
+    app, working = start(study, tmp_path, "--nprocs", "1", preexec_fn=hearing)
     app.send_signal(number)
     assert app.wait(5) == code
     assert f"exit code {code}" in app.stderr.read().splitlines()[-1]
