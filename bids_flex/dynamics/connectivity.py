@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,8 +21,14 @@ if TYPE_CHECKING:
 
 Estimator = Literal["pearson", "partial", "mtd"]
 
-BLOCK_BYTES = 64 * 2**20
-"""Size of the blocks in which windows are computed when they need not all be held at once."""
+Fill = Callable[[slice, "Floats"], None]
+"""Computes the windows of a slice of the plan into an array (B, N, N)."""
+
+BLOCK_BYTES = 4 * 2**20
+"""Size of the blocks in which windows are computed: what a processor's cache holds."""
+
+FLAT = 1e-13
+"""Regions are brought to a largest deviation of 1 over the run; what varies less within a window is rounding."""
 
 
 def windowed_connectivity(ts: ArrayLike, plan: WindowPlan, estimator: Estimator = "pearson") -> Floats:
@@ -49,117 +57,158 @@ def windowed_connectivity(ts: ArrayLike, plan: WindowPlan, estimator: Estimator 
     RunError
         When a region has no variance in a window, or a value that is not finite.
     """
-    series = _checked(ts, plan)
-    out = np.empty((plan.n_windows, series.shape[1], series.shape[1]))
-    done = 0
-    for block in _blocks(series, plan, estimator):
-        out[done : done + len(block)] = block
-        done += len(block)
+    fill, regions = _estimator(ts, plan, estimator)
+    out = np.empty((plan.n_windows, regions, regions))
+    for rows in _blocks(plan, regions):
+        fill(rows, out[rows])
     return out
 
 
 def iter_windowed_connectivity(ts: ArrayLike, plan: WindowPlan, estimator: Estimator = "pearson") -> Iterator[Floats]:
-    """Compute the same in blocks of consecutive windows, none larger than 64 MiB or one window."""
-    return _blocks(_checked(ts, plan), plan, estimator)
+    """Compute the same in blocks of consecutive windows, none larger than 4 MiB or one window."""
+    fill, regions = _estimator(ts, plan, estimator)
+
+    def computed(rows: slice) -> Floats:
+        block = np.empty((rows.stop - rows.start, regions, regions))
+        fill(rows, block)
+        return block
+
+    return map(computed, _blocks(plan, regions))
 
 
 def static_correlation(ts: ArrayLike, keep: ArrayLike | None = None) -> Floats:
-    """Compute Pearson r over the kept volumes of a run; shape (N, N), zero diagonal."""
-    series = np.asarray(ts, dtype=np.float64)
-    kept = series if keep is None else series[np.asarray(keep, dtype=bool)]
-    return np.asarray(_pearson(kept[None], np.ones((1, len(kept))))[0])
+    """Compute Pearson r over the kept volumes of a run.
+
+    Parameters
+    ----------
+    ts : array, shape (T, N)
+        Regional series; rows of censored volumes may hold anything, NaN included.
+    keep : array of bool, shape (T,), optional
+        False for censored volumes.
+
+    Returns
+    -------
+    ndarray, shape (N, N)
+        Symmetric, zero diagonal.
+
+    Raises
+    ------
+    UsageError
+        When the arguments do not fit together.
+    RunError
+        When a region has no variance, or a value that is not finite.
+    """
+    kept = np.ones(len(np.asarray(ts)), dtype=bool) if keep is None else np.asarray(keep, dtype=bool)
+    series = _checked(ts, kept)[kept]
+    out = np.empty((1, series.shape[1], series.shape[1]))
+    flat = _correlate(series[None], np.ones((1, len(series))), out)
+    _refuse(flat[0], "during the run")
+    return np.asarray(out[0])
 
 
-def _checked(ts: ArrayLike, plan: WindowPlan) -> Floats:
-    """Check that series and plan fit, and put zeros where volumes are censored."""
-    series = np.array(ts, dtype=np.float64)
-    if series.ndim != 2 or len(series) != len(plan.keep):
-        raise UsageError(f"ts has shape {series.shape}; it must be (T, N) with T = {len(plan.keep)} as in the plan")
-    if series.shape[1] < 2:
-        raise UsageError(f"ts has {series.shape[1]} region; connectivity needs at least 2")
-    bad = np.flatnonzero(~np.isfinite(series[plan.keep]).all(axis=0))
-    if bad.size:
-        raise RunError(f"regions {bad[:5].tolist()} (counted from 0) have values that are not finite: leave them out")
-    series[~plan.keep] = 0.0
-    return series
+def _blocks(plan: WindowPlan, regions: int) -> list[slice]:
+    """Cut the windows of a plan into slices."""
+    size = max(1, int(BLOCK_BYTES // (8 * regions * max(regions, plan.length))))
+    return [slice(first, min(first + size, plan.n_windows)) for first in range(0, plan.n_windows, size)]
 
 
-def _blocks(series: Floats, plan: WindowPlan, estimator: Estimator) -> Iterator[Floats]:
-    """Compute windows in blocks."""
+def _estimator(ts: ArrayLike, plan: WindowPlan, estimator: Estimator) -> tuple[Fill, int]:
+    """Check everything, and give what computes windows, and the number of regions."""
     if estimator not in {"pearson", "partial", "mtd"}:
         raise UsageError(f"estimator is {estimator!r}; it must be 'pearson', 'partial' or 'mtd'")
     if estimator == "partial" and not (plan.taper == 1).all():
         raise UsageError("partial correlation is defined for rectangular windows only")
-    weights = plan.weights
-    products = _derivatives(series, plan) if estimator == "mtd" else None
-    size = max(1, int(BLOCK_BYTES // (8 * series.shape[1] * max(series.shape[1], plan.length))))
-    for first in range(0, plan.n_windows, size):
-        rows = slice(first, first + size)
-        volumes = plan.starts[rows, None] + np.arange(plan.length)
-        if estimator == "pearson":
-            yield _pearson(series[volumes], weights[rows])
-        elif estimator == "partial":
-            yield np.stack([_partial(series[v][w > 0]) for v, w in zip(volumes, weights[rows], strict=True)])
-        else:
-            assert products is not None  # noqa: S101 - for the type checker; set above
-            yield _mtd(products, plan, plan.starts[rows])
+    series = _checked(ts, plan.keep)
+    if estimator == "mtd":
+        return partial(_mtd, *_derivatives(series, plan), plan), series.shape[1]
+    return partial(_pearson if estimator == "pearson" else _partial, series, plan), series.shape[1]
 
 
-def _pearson(x: Floats, weights: Floats) -> Floats:
-    """Compute weighted r of blocks (B, L, N) with weights (B, L): centre, normalise, multiply."""
+def _checked(ts: ArrayLike, keep: NDArray[np.bool_]) -> Floats:
+    """Check series; centre them, bring them to a largest deviation of 1, and put zeros where volumes are censored.
+
+    Correlations do not change, and a large mean, whose rounding would, is gone.
+    """
+    series = np.array(ts, dtype=np.float64)
+    if series.ndim != 2 or len(series) != len(keep):
+        raise UsageError(f"ts has shape {series.shape}; it must be (T, N) with T = {len(keep)} as in the plan")
+    if series.shape[1] < 2:
+        raise UsageError(f"ts has {series.shape[1]} region; connectivity needs at least 2")
+    bad = np.flatnonzero(~np.isfinite(series[keep]).all(axis=0))
+    if bad.size:
+        raise RunError(f"regions {bad[:5].tolist()} (counted from 0) have values that are not finite: leave them out")
+    series[~keep] = 0.0
+    if keep.any():
+        series[keep] -= series[keep].mean(axis=0)
+        largest = np.abs(series).max(axis=0)
+        series /= np.where(largest > 0, largest, 1.0)
+    return series
+
+
+def _refuse(flat: NDArray[np.bool_], where: str) -> None:
+    """Raise an error that names the regions (N,) that do not vary, if there are any."""
+    if flat.any():
+        named = np.flatnonzero(flat)[:5].tolist()
+        raise RunError(f"regions {named} (counted from 0) do not vary {where}: leave them out")
+
+
+def _pearson(series: Floats, plan: WindowPlan, rows: slice, out: Floats) -> None:
+    """Compute weighted r of windows."""
+    starts = plan.starts[rows]
+    volumes = starts[:, None] + np.arange(plan.length)
+    flat = _correlate(series[volumes], plan.taper * plan.keep[volumes], out)
+    for start, regions in zip(starts, flat, strict=True):
+        _refuse(regions, f"in the window at volume {start}")
+
+
+def _correlate(x: Floats, weights: Floats, out: Floats) -> NDArray[np.bool_]:
+    """Compute weighted r of x (B, L, N), which is overwritten; tell the regions (B, N) that do not vary."""
     weights = weights / weights.sum(axis=1, keepdims=True)
-    x = x - np.matmul(weights[:, None, :], x)
-    # once more: what rounding has left of a large mean goes too
     x -= np.matmul(weights[:, None, :], x)
     x *= np.sqrt(weights)[:, :, None]
     norm = np.sqrt(np.einsum("bln,bln->bn", x, x))
-    flat = np.unique(np.nonzero(~(norm > 1e-12 * np.maximum(norm.max(axis=1, keepdims=True), 1e-300)))[1])
-    if flat.size:
-        raise RunError(f"regions {flat[:5].tolist()} (counted from 0) do not vary within a window: leave them out")
-    x /= norm[:, None, :]
-    r = np.matmul(x.transpose(0, 2, 1), x)
-    np.clip(r, -1.0, 1.0, out=r)
-    # the two triangles may come out of different sums
-    r = (r + r.transpose(0, 2, 1)) / 2
-    r[:, np.arange(r.shape[1]), np.arange(r.shape[1])] = 0.0
-    return np.asarray(r)
+    flat = ~(norm > FLAT)
+    x /= np.where(flat, 1.0, norm)[:, None, :]
+    # a matrix times its own transpose is computed symmetrically
+    np.matmul(x.transpose(0, 2, 1), x, out=out)
+    np.clip(out, -1.0, 1.0, out=out)
+    out[:, range(x.shape[2]), range(x.shape[2])] = 0.0
+    return np.asarray(flat)
 
 
-def _partial(kept: Floats) -> Floats:
-    """Compute partial correlation of the kept volumes (n, N) from the Ledoit-Wolf covariance."""
+def _partial(series: Floats, plan: WindowPlan, rows: slice, out: Floats) -> None:
+    """Compute partial correlation of the kept volumes from the Ledoit-Wolf covariance."""
     from sklearn.covariance import ledoit_wolf
 
-    scale = kept.std(axis=0)
-    if not (scale > 0).all():
-        raise RunError(
-            f"regions {np.flatnonzero(scale <= 0)[:5].tolist()} (counted from 0) do not vary within a window"
-        )
-    precision = np.linalg.inv(ledoit_wolf((kept - kept.mean(axis=0)) / scale, assume_centered=True)[0])
-    diagonal = np.sqrt(np.diag(precision))
-    partial = -precision / np.outer(diagonal, diagonal)
-    np.fill_diagonal(partial, 0.0)
-    return np.asarray((partial + partial.T) / 2)
+    for start, window in zip(plan.starts[rows], out, strict=True):
+        inside = slice(start, start + plan.length)
+        kept = series[inside][plan.keep[inside]]
+        scale = kept.std(axis=0)
+        _refuse(~(scale > FLAT), f"in the window at volume {start}")
+        precision = np.linalg.inv(ledoit_wolf((kept - kept.mean(axis=0)) / scale, assume_centered=True)[0])
+        diagonal = np.sqrt(np.diag(precision))
+        window[:] = -(precision + precision.T) / 2 / np.outer(diagonal, diagonal)
+        np.fill_diagonal(window, 0.0)
 
 
 def _derivatives(series: Floats, plan: WindowPlan) -> tuple[Floats, NDArray[np.bool_]]:
     """Scale the temporal derivatives (T - 1, N) by their run's standard deviation; both their volumes must be kept."""
     both = plan.keep[1:] & plan.keep[:-1]
+    if not both.any():
+        raise RunError("no two volumes in a row are kept: there are no derivatives; choose estimator 'pearson'")
     change = np.diff(series, axis=0)
     spread = change[both].std(axis=0)
-    if not (spread > 0).all():
-        raise RunError(f"regions {np.flatnonzero(spread <= 0)[:5].tolist()} (counted from 0) do not vary")
+    _refuse(~(spread > FLAT), "during the run")
     return np.asarray(change / spread), both
 
 
-def _mtd(products: tuple[Floats, NDArray[np.bool_]], plan: WindowPlan, starts: NDArray[np.int64]) -> Floats:
+def _mtd(change: Floats, both: NDArray[np.bool_], plan: WindowPlan, rows: slice, out: Floats) -> None:
     """Average products of derivatives over windows, weighted by the taper at the later of their two volumes."""
-    change, both = products
-    out = np.empty((len(starts), change.shape[1], change.shape[1]))
-    for row, start in enumerate(starts):
-        rows = slice(start, start + plan.length - 1)
-        weight = plan.taper[1:] * both[rows]
+    for start, window in zip(plan.starts[rows], out, strict=True):
+        inside = slice(start, start + plan.length - 1)
+        weight = plan.taper[1:] * both[inside]
         if not weight.sum() > 0:
             raise RunError(f"the window at volume {start} has no two kept volumes in a row: no derivatives there")
-        out[row] = (change[rows] * weight[:, None]).T @ change[rows] / weight.sum()
-        np.fill_diagonal(out[row], 0.0)
-    return out
+        x = change[inside] * np.sqrt(weight / weight.sum())[:, None]
+        np.matmul(x.T, x, out=window)
+        np.fill_diagonal(window, 0.0)
