@@ -28,29 +28,46 @@ from bids_flex.dynamics.multilayer import (
     multilayer_quality,
     quality_of,
 )
-from bids_flex.dynamics.prior import prior_communities
-from bids_flex.dynamics.surrogates import (
+from bids_flex.dynamics.nulls import (
     NullStatistics,
-    correlation_change,
-    iaaft_surrogate,
+    SeriesSurrogates,
+    compare,
+    null_distribution,
     null_statistics,
+    series_surrogates,
+    window_surrogates,
+)
+from bids_flex.dynamics.prior import prior_communities
+from bids_flex.dynamics.profile import ORDER_FREE, Profile, profile
+from bids_flex.dynamics.surrogates import (
+    Autoregression,
+    correlation_change,
+    fit_autoregression,
+    iaaft_surrogate,
     permuted_windows,
     phase_surrogate,
+    simulate_autoregression,
     var_surrogate,
 )
 from bids_flex.dynamics.windows import WindowPlan, plan_windows, to_volumes, window_taper
 
 __all__ = [
+    "ORDER_FREE",
+    "Autoregression",
     "Cohesion",
     "Communities",
     "Modularity",
     "NullStatistics",
+    "Profile",
+    "SeriesSurrogates",
     "WindowPlan",
     "allegiance",
     "cohesion",
     "community_sizes",
+    "compare",
     "correlation_change",
     "dwell",
+    "fit_autoregression",
     "flexibility",
     "iaaft_surrogate",
     "integration",
@@ -60,20 +77,25 @@ __all__ = [
     "multilayer_quality",
     "network_allegiance",
     "normalised_integration",
+    "null_distribution",
     "null_statistics",
     "permuted_windows",
     "persistence",
     "phase_surrogate",
     "plan_windows",
     "prior_communities",
+    "profile",
     "promiscuity",
     "quality_of",
     "rarefied_promiscuity",
     "recruitment",
+    "series_surrogates",
+    "simulate_autoregression",
     "static_correlation",
     "switches_per_minute",
     "to_volumes",
     "var_surrogate",
+    "window_surrogates",
     "window_taper",
     "windowed_connectivity",
 ]
