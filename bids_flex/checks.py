@@ -51,7 +51,12 @@ def _check_windows(engine: str, settings: EngineSettings) -> None:
     tapered = settings.estimator == "partial" and settings.shape != "rect"
     _refuse(
         (f"{engine}.min_kept", settings.min_kept, 0 < settings.min_kept <= 1, "above 0 and at most 1"),
-        (f"{engine}.window", settings.window, settings.window.unit != "windows", "in seconds or volumes, as 60s, 27vol"),
+        (
+            f"{engine}.window",
+            settings.window,
+            settings.window.unit != "windows",
+            "in seconds or volumes, as 60s, 27vol",
+        ),
         (f"{engine}.shape", settings.shape, not tapered, f"rect with {engine}.estimator partial"),
     )
 

@@ -142,7 +142,10 @@ def _add_engines(parser: argparse.ArgumentParser) -> None:
     for engine, window, step in (("prior", "60s", "1vol"), ("multilayer", "100s", "half")):
         setting = f"science.{engine}"
         group.add_argument(
-            f"--{engine}-window", dest=f"{setting}.window", metavar="TIME", help=f"such as 60s, 27vol (default: {window})"
+            f"--{engine}-window",
+            dest=f"{setting}.window",
+            metavar="TIME",
+            help=f"such as 60s, 27vol (default: {window})",
         )
         group.add_argument(
             f"--{engine}-step", dest=f"{setting}.step", metavar="TIME", help=f"such as 2s, 1vol, half (default: {step})"
@@ -185,7 +188,13 @@ def _add_multilayer(parser: argparse.ArgumentParser) -> None:
     for option, name, kind, metavar, what in (
         ("--gamma", "gamma", float, "X", "resolution (default: 1, by convention)"),
         ("--omega", "omega", float, "X", "coupling of consecutive windows (default: 1, by convention)"),
-        ("--modularity-a", "a", float, "R", "one mean connectivity for all runs, with uniform (default: each run's own)"),
+        (
+            "--modularity-a",
+            "a",
+            float,
+            "R",
+            "one mean connectivity for all runs, with uniform (default: each run's own)",
+        ),
         ("--restarts", "restarts", int, "N", "searches, whose measures are averaged (default: 100)"),
     ):
         group.add_argument(option, dest=f"science.multilayer.{name}", type=kind, metavar=metavar, help=what)
@@ -213,7 +222,7 @@ def _add_surrogates(parser: argparse.ArgumentParser) -> None:
         "--surrogate",
         dest="science.surrogates.kind",
         choices=("phase", "var", "iaaft", "temporal"),
-        help="phase: random phases (default); var: autoregression of order 1; iaaft: random phases that keep the values; "
+        help="phase: random phases (default); iaaft: and the values kept; var: autoregression of order 1; "
         "temporal: windows in random order",
     )
     group.add_argument(
@@ -266,7 +275,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         dest="execution.nprocs",
         type=int,
         metavar="N",
-        help="runs at a time (default: available processors)",
+        help="runs at a time (default: available processors); what is left over serves restarts and surrogates",
     )
     group.add_argument(
         "--work-dir",

@@ -43,6 +43,12 @@ def read_sidecar(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
+def engines_there(output_dir: Path) -> tuple[str, ...]:
+    """Name the engines that have left results, sorted."""
+    found = output_dir.glob("sub-*/**/func/*_desc-*_dynamics.json")
+    return tuple(sorted({entities_of(path)["desc"] for path in found}))
+
+
 def read_results(output_dir: Path, engine: str) -> tuple[RunResult, ...]:
     """Read the summaries of all runs that one engine has analysed.
 
@@ -60,6 +66,11 @@ def read_results(output_dir: Path, engine: str) -> tuple[RunResult, ...]:
             raise DatasetFileError(f"{path} is not a whole sidecar of bids_flex: run the participant level again")
         found.append(RunResult(path, entities_of(path), summary))
     if not found:
+        if others := engines_there(output_dir):
+            raise NoMatchError(
+                f"no results of the engine {engine} in {output_dir}: there are some of {', '.join(others)}; "
+                "choose it with --primary-engine, or run the participant level with both"
+            )
         raise NoMatchError(f"no results of the participant level in {output_dir}: run it first, into the same folder")
     _refuse_mixture(found)
     return tuple(found)

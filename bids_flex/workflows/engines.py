@@ -91,6 +91,10 @@ class Engine:
         What was found, and the spread of its measures over restarts, to entries of the summary.
     notes : callable
         Settings and confounds to what must be said about every result.
+    caution : str
+        What must be said when people are compared.
+    chances : tuple of str
+        What random numbers are drawn for, as in the seeds of the summary.
     same_labels : bool
         Whether labels are networks, the same in every run and person.
     """
@@ -103,6 +107,8 @@ class Engine:
     further: Callable[[Floats, Found, Task], Further]
     facts: Callable[[Mapping[str, Any], Mapping[str, Floats], Science], dict[str, Any]]
     notes: Callable[[Science, Iterable[str]], tuple[str, ...]]
+    caution: str
+    chances: tuple[str, ...]
     same_labels: bool
 
 
@@ -149,7 +155,9 @@ def _prior_notes(science: Science, confounds: Iterable[str]) -> tuple[str, ...]:
         "beside motion and other measures of quality. Its excess and z say whether there is more than noise, not how "
         "much; switching lowers them."
     )
-    affinity = "Global signal regression makes anticorrelations, and the prior engine takes |r|: they count as affinity."
+    affinity = (
+        "Global signal regression makes anticorrelations, and the prior engine takes |r|: they count as affinity."
+    )
     amsterdam = (
         "Preset amsterdam approximates the pipeline of Broeders et al. (2024); atlas, window, covariates, tests and "
         "effect sizes of that study are not public."
@@ -179,12 +187,12 @@ def _search_multilayer(blocks: Iterable[Floats], task: Task) -> Found:
     return Found(found.labels, details, found.warnings)
 
 
-def _multilayer_partitions(found: Found, task: Task) -> dict[str, Labels]:
+def _multilayer_partitions(found: Found, _: Task) -> dict[str, Labels]:
     """Give the labelling of highest quality, and the consensus of all."""
     return {"multilayerbest": found.labels[np.nanargmax(found.details["quality"])]}
 
 
-def _multilayer_further(fc: Floats, found: Found, task: Task) -> Further:
+def _multilayer_further(_: Floats, found: Found, task: Task) -> Further:
     """Tabulate the restarts."""
     spread = dynamics.profile(found.labels, task.networks, task.pairs, step_s=1.0).spread
     restarts = {"seed": found.details["seeds"], "quality": found.details["quality"], **spread}
@@ -233,8 +241,6 @@ def spread_of(values: Floats) -> dict[str, float]:
     return {"Mean": float(np.mean(values)), "Sd": sd, "Min": float(np.min(values)), "Max": float(np.max(values))}
 
 
-
-
 PRIOR = Engine(
     name="prior",
     restarts=_once,
@@ -244,6 +250,9 @@ PRIOR = Engine(
     further=_nothing_further,
     facts=_prior_facts,
     notes=_prior_notes,
+    caution="Flexibility of the prior engine also rises with noise, without any switching: a group that is noisier "
+    "looks more flexible. Read the quality family beside the primary one.",
+    chances=(),
     same_labels=True,
 )
 
@@ -256,6 +265,9 @@ MULTILAYER = Engine(
     further=_multilayer_further,
     facts=_multilayer_facts,
     notes=_multilayer_notes,
+    caution="Flexibility of the multilayer engine is well above zero without any switching, and differs with noise: "
+    "look at its excess over surrogates too, and read the quality family beside the primary one.",
+    chances=("search",),
     same_labels=False,
 )
 
