@@ -14,7 +14,8 @@ import pytest
 from bids_flex.simulate import SimulationSettings, simulate_dataset
 
 SMALL = {"duration_s": 300.0, "voxel_mm": 10.0, "regions": 28}
-LEAN = ["--denoise", "24P+2P"]
+LEAN = ["--denoise", "24P+2P", "--n-surrogates", "3", "--restarts", "4"]
+PRIOR_ALONE = ["--engine", "prior", "--n-surrogates", "0"]
 
 
 @dataclass(frozen=True)
