@@ -12,7 +12,9 @@ from bids_flex.errors import DatasetFileError, MissingInputError, NoMatchError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,34 @@ def read_results(output_dir: Path, engine: str) -> tuple[RunResult, ...]:
         raise NoMatchError(f"no results of the participant level in {output_dir}: run it first, into the same folder")
     _refuse_mixture(found)
     return tuple(found)
+
+
+def read_sweeps(output_dir: Path) -> list[tuple[Path, dict[str, NDArray[np.float64]], dict[str, Any]]]:
+    """Read the sweeps over resolution and coupling of all runs whose analysis is whole.
+
+    Returns
+    -------
+    list of (Path, dict, dict)
+        The table's file, its columns and what its sidecar says of the sweep.
+
+    Raises
+    ------
+    DatasetFileError
+        When one cannot be read.
+    """
+    import pandas as pd
+
+    found = []
+    for sidecar in sorted(output_dir.glob("sub-*/**/func/*_desc-multilayer_dynamics.json")):
+        path = sidecar.with_name(sidecar.name.replace("_dynamics.json", "_sweep.tsv"))
+        if not path.exists():
+            continue
+        facts = (read_sidecar(path.with_suffix(".json")) or {}).get("Sweep")
+        if facts is None:
+            raise DatasetFileError(f"{path} has no whole sidecar: run the participant level again")
+        table = pd.read_csv(path, sep="\t", na_values=["n/a"])
+        found.append((path, {name: table[name].to_numpy(dtype=float) for name in table.columns}, facts))
+    return found
 
 
 def _refuse_mixture(found: list[RunResult]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,7 +110,7 @@ def search_run(job: Job, engine: str, cleaned: Path, connectivity: Path, folder:
 def _task(job: Job, engine: Engine, present: NDArray[np.bool_], plan: WindowPlan, restarts: int, threads: int) -> Task:
     """Say what an engine needs to know."""
     numbers, _ = network_numbers(job.atlas)
-    seed = seed_of(job, engine.name, "search")
+    seed = partial(seed_of, job, engine.name)
     return Task(job.science, numbers[present], plan.pairs, seed, restarts, threads)
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_flex import dynamics
+from bids_flex.errors import RunError
+from bids_flex.workflows.landscapes import landscape_columns, landscape_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,8 +40,8 @@ class Task:
         Network of each region, from 1; numbers may be missing.
     pairs : ndarray of bool, shape (W - 1,)
         Which pairs of consecutive windows count.
-    seed : int
-        All random numbers of the search follow from it.
+    seed : callable
+        Gives the seed of what random numbers are drawn for, such as ``search``.
     restarts : int
         How often to search; an engine without chance searches once.
     threads : int
@@ -49,7 +51,7 @@ class Task:
     science: Science
     networks: NDArray[np.int64]
     pairs: NDArray[np.bool_]
-    seed: int
+    seed: Callable[[str], int]
     restarts: int
     threads: int
 
@@ -93,8 +95,8 @@ class Engine:
         Settings and confounds to what must be said about every result.
     caution : str
         What must be said when people are compared.
-    chances : tuple of str
-        What random numbers are drawn for, as in the seeds of the summary.
+    chances : callable
+        Settings to what random numbers are drawn for, as in the seeds of the summary.
     same_labels : bool
         Whether labels are networks, the same in every run and person.
     """
@@ -108,7 +110,7 @@ class Engine:
     facts: Callable[[Mapping[str, Any], Mapping[str, Floats], Science], dict[str, Any]]
     notes: Callable[[Science, Iterable[str]], tuple[str, ...]]
     caution: str
-    chances: tuple[str, ...]
+    chances: Callable[[Science], tuple[str, ...]]
     same_labels: bool
 
 
@@ -170,6 +172,17 @@ def _prior_notes(science: Science, confounds: Iterable[str]) -> tuple[str, ...]:
     return tuple(text for holds, text in checks if holds)
 
 
+def _no_chance(_: Science) -> tuple[str, ...]:
+    return ()
+
+
+def _multilayer_chances(science: Science) -> tuple[str, ...]:
+    """Name the seeds; Pamfil's estimate is one of ``ng`` alone."""
+    settings = science.multilayer
+    swept = ("sweep", "estimate") if settings.modularity_null == "ng" else ("sweep",)
+    return ("search", "consensus", *(swept if settings.sweep else ()))
+
+
 def _search_multilayer(blocks: Iterable[Floats], task: Task) -> Found:
     """Maximise temporal modularity, many times."""
     settings = task.science.multilayer
@@ -179,7 +192,7 @@ def _search_multilayer(blocks: Iterable[Floats], task: Task) -> Found:
         settings.omega,
         settings.modularity_null,
         restarts=task.restarts,
-        seed=task.seed,
+        seed=task.seed("search"),
         threads=task.threads,
         a=settings.a,
     )
@@ -187,16 +200,47 @@ def _search_multilayer(blocks: Iterable[Floats], task: Task) -> Found:
     return Found(found.labels, details, found.warnings)
 
 
-def _multilayer_partitions(found: Found, _: Task) -> dict[str, Labels]:
-    """Give the labelling of highest quality, and the consensus of all."""
-    return {"multilayerbest": found.labels[np.nanargmax(found.details["quality"])]}
+def _multilayer_partitions(found: Found, task: Task) -> dict[str, Labels]:
+    """Give the labelling of highest quality (the first, where there is no quality), and the consensus of all."""
+    best = int(np.argmax(np.nan_to_num(found.details["quality"], nan=-np.inf)))
+    agreed = dynamics.consensus_communities(found.labels, task.seed("consensus"), task.threads)
+    return {"multilayerbest": found.labels[best], "multilayerconsensus": agreed}
 
 
-def _multilayer_further(_: Floats, found: Found, task: Task) -> Further:
-    """Tabulate the restarts."""
+def _multilayer_further(fc: Floats, found: Found, task: Task) -> Further:
+    """Tabulate the restarts and, if it is asked for, the sweep over resolution and coupling."""
     spread = dynamics.profile(found.labels, task.networks, task.pairs, step_s=1.0).spread
     restarts = {"seed": found.details["seeds"], "quality": found.details["quality"], **spread}
-    return Further({"restarts": restarts})
+    settings = task.science.multilayer
+    if settings.sweep is None:
+        return Further({"restarts": restarts})
+    grid, null = settings.sweep, settings.modularity_null
+    landscape = dynamics.sweep(
+        fc,
+        grid.gammas,
+        grid.omegas,
+        null,
+        restarts=grid.restarts,
+        seed=task.seed("sweep"),
+        threads=task.threads,
+        a=settings.a,
+        pairs=task.pairs,
+    )
+    facts = landscape_facts(landscape) | ({"Pamfil": _estimated(fc, task)} if null == "ng" else {})
+    return Further({"restarts": restarts, "sweep": landscape_columns(landscape)}, {"sweep": {"Sweep": facts}})
+
+
+def _estimated(fc: Floats, task: Task) -> dict[str, Any]:
+    """Estimate resolution and coupling from the network itself (Pamfil et al. 2019), or say why that is impossible."""
+    settings = task.science.multilayer
+    start = (settings.gamma, settings.omega)
+    try:
+        fit = dynamics.pamfil_fixed_point(
+            fc, *start, seed=task.seed("estimate"), threads=task.threads, pairs=task.pairs
+        )
+    except RunError as error:
+        return {"Gamma": None, "Omega": None, "Reason": str(error)}
+    return {"Gamma": fit.gamma, "Omega": fit.omega, "Rounds": fit.rounds, "Settled": fit.settled}
 
 
 def _multilayer_facts(details: Mapping[str, Any], spread: Mapping[str, Floats], science: Science) -> dict[str, Any]:
@@ -252,7 +296,7 @@ PRIOR = Engine(
     notes=_prior_notes,
     caution="Flexibility of the prior engine also rises with noise, without any switching: a group that is noisier "
     "looks more flexible. Read the quality family beside the primary one.",
-    chances=(),
+    chances=_no_chance,
     same_labels=True,
 )
 
@@ -267,7 +311,7 @@ MULTILAYER = Engine(
     notes=_multilayer_notes,
     caution="Flexibility of the multilayer engine is well above zero without any switching, and differs with noise: "
     "look at its excess over surrogates too, and read the quality family beside the primary one.",
-    chances=("search",),
+    chances=_multilayer_chances,
     same_labels=False,
 )
 

@@ -11,9 +11,11 @@ import pandas as pd
 
 from bids_flex import __version__
 from bids_flex.bids.outputs import column_dictionary, write_dataset, write_json, write_table
-from bids_flex.bids.results import engines_there, read_communities, read_participants, read_results
+from bids_flex.bids.results import engines_there, read_communities, read_participants, read_results, read_sweeps
+from bids_flex.dynamics import pool
 from bids_flex.errors import DatasetFileError
 from bids_flex.workflows.engines import ENGINES
+from bids_flex.workflows.landscapes import landscape_columns, landscape_facts, read_landscape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +55,7 @@ def run_group(config: Config, readme: str) -> None:
         if other != asked.primary_engine:
             beside = read_results(config.output_dir, other)
             _write_participants(folder / f"participants_desc-{other}_dynamics.tsv", beside, collect(beside))
+    _write_sweep(folder, config.output_dir)
     if asked.groups is None:
         LOG.info("no model: name the column to compare by with --groups")
         return
@@ -92,6 +95,18 @@ def _write_participants(path: Path, results: tuple[RunResult, ...], table: pd.Da
     """Write the table of one engine's measures."""
     extra = {"Engine": results[0].summary["Engine"], "Warnings": _unequal(results)}
     write_table(path, table, extra, _column_meanings(table))
+
+
+def _write_sweep(folder: Path, output_dir: Path) -> None:
+    """Pool the sweeps of all runs, if there are any, for a choice of gamma and omega that knows no groups."""
+    sweeps = read_sweeps(output_dir)
+    if not sweeps:
+        return
+    pooled = pool([read_landscape(columns, facts) for _, columns, facts in sweeps])
+    table = pd.DataFrame(landscape_columns(pooled))
+    write_table(
+        folder / "multilayer_sweep.tsv", table, {"Sweep": {"Runs": len(sweeps), **landscape_facts(pooled)}}
+    )
 
 
 def _unequal(results: tuple[RunResult, ...]) -> list[str]:
