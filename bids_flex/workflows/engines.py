@@ -226,7 +226,9 @@ def _multilayer_further(fc: Floats, found: Found, task: Task) -> Further:
         a=settings.a,
         pairs=task.pairs,
     )
-    facts = landscape_facts(landscape) | ({"Pamfil": _estimated(fc, task)} if null == "ng" else {})
+    facts = {"Optimiser": "louvain", "Restarts": grid.restarts, **landscape_facts(landscape)}
+    if null == "ng":
+        facts["Pamfil"] = _estimated(fc, task)
     return Further({"restarts": restarts, "sweep": landscape_columns(landscape)}, {"sweep": {"Sweep": facts}})
 
 
@@ -240,7 +242,9 @@ def _estimated(fc: Floats, task: Task) -> dict[str, Any]:
         )
     except RunError as error:
         return {"Gamma": None, "Omega": None, "Reason": str(error)}
-    return {"Gamma": fit.gamma, "Omega": fit.omega, "Rounds": fit.rounds, "Settled": fit.settled}
+    told = {"Gamma": fit.gamma, "Omega": fit.omega, "Rounds": fit.rounds, "Settled": bool(fit.settled)}
+    constant = {"Reason": "no region changes its community: the estimate of omega is infinite"}
+    return told | constant if np.isinf(fit.omega) else told
 
 
 def _multilayer_facts(details: Mapping[str, Any], spread: Mapping[str, Floats], science: Science) -> dict[str, Any]:

@@ -104,9 +104,7 @@ def _write_sweep(folder: Path, output_dir: Path) -> None:
         return
     pooled = pool([read_landscape(columns, facts) for _, columns, facts in sweeps])
     table = pd.DataFrame(landscape_columns(pooled))
-    write_table(
-        folder / "multilayer_sweep.tsv", table, {"Sweep": {"Runs": len(sweeps), **landscape_facts(pooled)}}
-    )
+    write_table(folder / "multilayer_sweep.tsv", table, {"Sweep": {"Runs": len(sweeps), **landscape_facts(pooled)}})
 
 
 def _unequal(results: tuple[RunResult, ...]) -> list[str]:

@@ -50,10 +50,10 @@ def landscape_facts(landscape: Landscape) -> dict[str, Any]:
         "CouplingWeight": landscape.links,
         "Domains": [
             {
-                "Gamma": landscape.gamma[partition],
-                "Omega": landscape.omega[partition],
-                "Share": share,
-                "Vertices": vertices,
+                "Gamma": float(landscape.gamma[partition]),
+                "Omega": float(landscape.omega[partition]),
+                "Share": float(share),
+                "Vertices": vertices.tolist(),
             }
             for partition, share, vertices in zip(domains.partition, domains.share, domains.vertices, strict=True)
         ],

@@ -171,7 +171,9 @@ def _null_model(job: Job, result: Result, names: tuple[str, ...]) -> dict[str, A
 
 def _seeds(job: Job, result: Result) -> dict[str, int]:
     """State the user's seed and what followed from it."""
-    seeds = {purpose.title(): seed_of(job, result.engine.name, purpose) for purpose in result.engine.chances(job.science)}
+    seeds = {
+        purpose.title(): seed_of(job, result.engine.name, purpose) for purpose in result.engine.chances(job.science)
+    }
     if result.nulls[1]["surrogates"]:
         seeds["Surrogates"] = seed_of(job, result.engine.name, "surrogates")
     return {"Random": job.science.random_seed, **seeds}
