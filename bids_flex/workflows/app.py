@@ -105,6 +105,7 @@ def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
     done, todo = _sort_out(jobs, redo=config.execution.redo)
     for job in done:
         journal.record(Outcome(job.run.name, "skipped", "already done with these settings and files"))
+    _note_short_windows(todo)
     nprocs = config.execution.nprocs or default_nprocs()
     LOG.info("%d runs to analyse, %d at a time; intermediate files in %s", len(todo), nprocs, work_dir)
     with _progress(len(todo), journal.console) as advance:
@@ -124,6 +125,18 @@ def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
             report=report,
         )
     return _close(journal, 1 if journal.count("failed") else 0)
+
+
+def _note_short_windows(jobs: list[Job]) -> None:
+    """Say once for each engine that windows are short for the band, as the summaries of the runs do."""
+    from bids_flex.workflows.engines import engines_of
+    from bids_flex.workflows.summary import short_window_note
+
+    engines = engines_of(jobs[0].science) if jobs else ()
+    for engine in engines:
+        notes = [note for note in (short_window_note(job, engine.name) for job in jobs) if note]
+        if notes:
+            LOG.warning("engine %s: %s", engine.name, notes[0])
 
 
 def make_jobs(config: Config) -> tuple[list[Job], Runs]:

@@ -41,10 +41,15 @@ def seed_of(job: Job, engine: str, purpose: str) -> int:
     return int(np.random.SeedSequence(job.science.random_seed, spawn_key=words).generate_state(1)[0])
 
 
+def window_volumes(job: Job, engine: str) -> int:
+    """Count the volumes of an engine's windows."""
+    return max(3, _volumes(job.science.engine(ENGINES[engine].name).window, job.run.tr_s))
+
+
 def plan_of(job: Job, engine: str, keep: NDArray[np.bool_]) -> WindowPlan:
     """Lay the windows of an engine over a run."""
     settings = job.science.engine(ENGINES[engine].name)
-    length = max(3, _volumes(settings.window, job.run.tr_s))
+    length = window_volumes(job, engine)
     step = length // 2 if settings.step.unit == "windows" else _volumes(settings.step, job.run.tr_s)
     return dynamics.plan_windows(
         len(keep),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bids_flex.bids.outputs import column_dictionary
-from bids_flex.workflows.engine_stages import HELD, seed_of
+from bids_flex.workflows.engine_stages import HELD, seed_of, window_volumes
 from bids_flex.workflows.stages import network_numbers
 
 if TYPE_CHECKING:
@@ -179,20 +179,28 @@ def _seeds(job: Job, result: Result) -> dict[str, int]:
     return {"Random": job.science.random_seed, **seeds}
 
 
-def _warnings(job: Job, result: Result) -> list[str]:
-    """Say what a reader of this run's numbers must know."""
-    quality, plan, null = result.facts["quality"], result.plan, result.nulls[1]
-    length_s, period_s = plan.length * job.run.tr_s, 1 / job.science.denoise.high_pass_hz
-    short_window = (
+def short_window_note(job: Job, engine: str) -> str:
+    """Say that windows are shorter than one period of the slowest signal, if they are."""
+    length_s, period_s = window_volumes(job, engine) * job.run.tr_s, 1 / job.science.denoise.high_pass_hz
+    # 100 s are as long as one period of 0.01 Hz, whatever rounding says
+    if length_s >= period_s * (1 - 1e-9):
+        return ""
+    return (
         f"Windows of {length_s:g} s are shorter than one period of the slowest signal kept ({period_s:g} s): "
         "part of their change is spurious (Leonardi & Van De Ville 2015)."
     )
+
+
+def _warnings(job: Job, result: Result) -> list[str]:
+    """Say what a reader of this run's numbers must know."""
+    quality, plan, null = result.facts["quality"], result.plan, result.nulls[1]
+    short_windows = short_window_note(job, result.engine.name)
     minutes, censored = quality["kept_minutes"], quality["share_censored"]
     short_scan = f"Only {minutes:.1f} minutes are usable; dynamic measures want 10, better 20 to 30 (Yang 2021)."
     biased = f"{censored:.0%} of the volumes are censored: p and excess are approximate, and z is biased towards 0."
     undefined = f"{censored:.0%} of the volumes are censored, more than {MOST_CENSORED:.0%}: z is n/a."
     checks = (
-        (length_s < period_s * (1 - 1e-9), short_window),
+        (bool(short_windows), short_windows),
         (not plan.pairs.any(), "No two consecutive windows have enough data: measures of change are n/a."),
         (minutes < 10, short_scan),
         (bool(null["surrogates"]) and 0 < censored <= MOST_CENSORED, biased),

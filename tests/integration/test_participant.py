@@ -35,6 +35,10 @@ def sidecar(out, label="01", engine="prior"):
 def test_every_run_is_done_and_says_so(done):
     rows = status(done)
     assert len(rows) == 6
+    (log,) = (done / "logs").glob("*/bids_flex.log")
+    notes = [line for line in log.read_text().splitlines() if "shorter than one period" in line]
+    assert len(notes) == 1
+    assert "engine prior: Windows of 60 s are shorter than one period of the slowest signal kept (100 s)" in notes[0]
     assert set(rows["state"]) == {"done"}
     assert (rows["seconds"] > 0).all()
     assert (rows["peak_memory"] > 50).all()
