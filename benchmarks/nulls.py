@@ -14,22 +14,35 @@ TR_S = 2.0
 BAND_HZ = (0.01, 0.1)
 REGIONS, VOLUMES = 49, 240
 NETWORKS = np.arange(REGIONS) * 7 // REGIONS + 1
+SAME = (NETWORKS[:, None] == NETWORKS) / (NETWORKS[:, None] == NETWORKS).sum(axis=1)
+COEFFICIENTS = 0.4 * np.eye(REGIONS) + 0.3 * SAME
+"""Of the autoregressions: .7 for what the regions of a network share, .4 for what they do not."""
+
 RESTARTS = 5
 
 Measure = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
+def innovations(volumes: int, seed: int) -> np.ndarray:
+    """Draw what drives the regions: noise of their own, and noise that each network shares; shape (volumes, N)."""
+    rng = np.random.default_rng(seed)
+    return 0.5 * rng.standard_normal((volumes, 7))[:, NETWORKS - 1] + rng.standard_normal((volumes, REGIONS))
+
+
 def stationary(seed: int) -> np.ndarray:
     """Simulate a stable autoregression of order 1 with seven networks; shape (T, N)."""
-    rng = np.random.default_rng(seed)
-    same = (NETWORKS[:, None] == NETWORKS) / (NETWORKS[:, None] == NETWORKS).sum(axis=1)
-    coefficients = 0.4 * np.eye(REGIONS) + 0.3 * same
-    state, out = np.zeros(REGIONS), np.empty((VOLUMES + 200, REGIONS))
-    for volume in range(len(out)):
-        shared = rng.standard_normal(7)[NETWORKS - 1]
-        state = state @ coefficients + 0.5 * shared + rng.standard_normal(REGIONS)
-        out[volume] = state
+    out = innovations(VOLUMES + 200, seed)
+    for volume in range(1, len(out)):
+        out[volume] += out[volume - 1] @ COEFFICIENTS
     return out[200:]
+
+
+def periodic(seed: int) -> np.ndarray:
+    """Simulate the same autoregression on a circle: the end goes over into the start, as Fourier has it."""
+    spectrum = np.fft.rfft(innovations(VOLUMES, seed), axis=0)
+    turn = np.exp(-2j * np.pi * np.fft.rfftfreq(VOLUMES))
+    response = np.linalg.inv(np.eye(REGIONS) - turn[:, None, None] * COEFFICIENTS)
+    return np.fft.irfft(np.einsum("fi,fij->fj", spectrum, response), n=VOLUMES, axis=0)
 
 
 def switching(seed: int) -> np.ndarray:
@@ -71,7 +84,7 @@ def engine_of(engine: str, keep: np.ndarray) -> Measure:
 
 
 def held_against_null(
-    series: np.ndarray, keep: np.ndarray, engine: str, surrogates: int, seed: int
+    series: np.ndarray, keep: np.ndarray, engine: str, surrogates: int, seed: int, *, bridged: bool = True
 ) -> tuple[float, float]:
     """Clean, search, measure and repeat with phase surrogates; z, and the randomised rank of the observed value.
 
@@ -80,7 +93,8 @@ def held_against_null(
     null model holds.
     """
     cleaned = signal.clean_series(series, np.empty((VOLUMES, 0)), keep, TR_S)
-    draw = dynamics.series_surrogates("phase", cleaned.unfiltered, signal.Refilter(keep, TR_S, *BAND_HZ))
+    refilter = signal.Refilter(keep, TR_S, *BAND_HZ)
+    draw = dynamics.series_surrogates("phase", cleaned.unfiltered, refilter, keep if bridged else None)
     measure = engine_of(engine, keep)
     observed = measure(cleaned.series)
     null = dynamics.null_distribution(draw, measure, surrogates, seed)
@@ -93,13 +107,28 @@ def held_against_null(
 
 
 def many(
-    make: Callable[[int], np.ndarray], share: float, engine: str, simulations: int, surrogates: int
+    make: Callable[[int], np.ndarray],
+    share: float,
+    engine: str,
+    simulations: int,
+    surrogates: int,
+    *,
+    bridged: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Do so for many simulations; z and ranks, each of shape (simulations,)."""
     found = [
-        held_against_null(make(seed), censored(share, seed), engine, surrogates, seed) for seed in range(simulations)
+        held_against_null(make(seed), censored(share, seed), engine, surrogates, seed, bridged=bridged)
+        for seed in range(simulations)
     ]
     return np.array([z for z, _ in found]), np.array([rank for _, rank in found])
+
+
+def row(z: np.ndarray, rank: np.ndarray) -> str:
+    """Write down how z and ranks are spread."""
+    z = z[np.isfinite(z)]
+    error = z.std(ddof=1) / np.sqrt(z.size)
+    outside = ((rank < 0.025) | (rank > 0.975)).mean()
+    return f"{z.mean():+.2f} | {error:.2f} | {z.std(ddof=1):.2f} | {outside:.1%}"
 
 
 def main() -> None:
@@ -109,25 +138,25 @@ def main() -> None:
     parser.add_argument("--censored", type=int, default=60, help="runs for each row about censoring")
     parser.add_argument("--surrogates", type=int, default=39, help="for each run")
     given = parser.parse_args()
-    print("| engine | series | KS statistic | KS p | ranks below .05 | ranks above .95 | mean z | sd z |")
+    spread = "mean z | its standard error | sd z | outside the middle 95 %"
+    print(f"| engine | series | KS statistic | KS p | {spread} |")
     print("|---" * 8 + "|")
     for engine in ("prior", "multilayer"):
-        for make in (stationary, switching):
+        for make in (periodic, stationary, switching):
             z, rank = many(make, 0.0, engine, given.simulations, given.surrogates)
             test = stats.kstest(rank, "uniform")
-            shares = f"{(rank < 0.05).mean():.3f} | {(rank > 0.95).mean():.3f}"
-            figures = f"{test.statistic:.3f} | {test.pvalue:.2g} | {shares} | {z.mean():+.2f} | {z.std(ddof=1):.2f}"
-            print(f"| {engine} | {make.__name__} | {figures} |", flush=True)
-    print("\n| engine | series | censored | mean z | standard error | sd z |")
-    print("|---" * 6 + "|")
+            print(
+                f"| {engine} | {make.__name__} | {test.statistic:.3f} | {test.pvalue:.2g} | {row(z, rank)} |",
+                flush=True,
+            )
+    print(f"\n| engine | series | gaps | censored | {spread} |")
+    print("|---" * 8 + "|")
     for engine in ("prior", "multilayer"):
-        for make in (stationary, switching):
+        for make, bridged in ((stationary, False), (stationary, True), (switching, True)):
             for share in (0.0, 0.1, 0.2, 0.3, 0.4):
-                z, _ = many(make, share, engine, given.censored, given.surrogates)
-                z = z[np.isfinite(z)]
-                error = z.std(ddof=1) / np.sqrt(z.size)
-                figures = f"{share:.0%} | {z.mean():+.2f} | {error:.2f} | {z.std(ddof=1):.2f}"
-                print(f"| {engine} | {make.__name__} | {figures} |", flush=True)
+                z, rank = many(make, share, engine, given.censored, given.surrogates, bridged=bridged)
+                gaps = "straight lines" if bridged else "splines"
+                print(f"| {engine} | {make.__name__} | {gaps} | {share:.0%} | {row(z, rank)} |", flush=True)
 
 
 if __name__ == "__main__":
