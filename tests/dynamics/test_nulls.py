@@ -149,6 +149,14 @@ def test_surrogates_are_refiltered():
     assert np.isnan(found[~keep]).all()
 
 
+def test_censored_volumes_are_bridged_by_straight_lines():
+    ts = np.array([[9.0, 9], [1, 5], [9, 9], [9, 9], [4, 2], [0, 0], [9, 9]])
+    found = d.series_surrogates("phase", ts, keep=[False, True, False, False, True, True, False])
+    np.testing.assert_allclose(found.source, [[1, 5], [1, 5], [2, 4], [3, 3], [4, 2], [0, 0], [0, 0]])
+    np.testing.assert_array_equal(found(3), d.phase_surrogate(found.source, 3))
+    np.testing.assert_array_equal(d.series_surrogates("phase", ts).source, ts)
+
+
 @pytest.mark.parametrize(("kind", "low", "high"), [("phase", 0, 1e-10), ("var", 0.01, 1), ("iaaft", 1e-4, 0.05)])
 def test_changes_of_static_correlations_reach_the_caller(kind, low, high):
     draw = d.series_surrogates(kind, series(400), lambda ts: ts + 1)
@@ -250,6 +258,8 @@ def test_p_is_valid_by_symmetry(values):
     [
         (lambda: d.series_surrogates("temporal", series()), "must be one of phase, var, iaaft"),
         (lambda: d.series_surrogates("phase", np.full((9, 2), np.nan)), "has gaps"),
+        (lambda: d.series_surrogates("phase", series(), keep=np.ones(3, bool)), r"keep has shape \(3,\)"),
+        (lambda: d.series_surrogates("phase", series(), keep=np.zeros(120, bool)), "with 0 kept volumes"),
         (lambda: d.null_distribution(noise, moments, 0), "at least 1 surrogate"),
         (lambda: d.compare({"x": 1.0}, {"y": np.zeros(3)}), "no null values of x"),
         (lambda: d.null_statistics([1.0], [[1.0]]), "n of at least 2"),
@@ -264,4 +274,4 @@ def test_senseless_arguments_are_refused(call, told):
 
 def test_an_autoregression_is_refused_before_any_surrogate():
     with pytest.raises(RunError, match=r"59 volumes cannot carry .* 12 regions"):
-        d.series_surrogates("var", series(), kept_volumes=59)
+        d.series_surrogates("var", series(), keep=np.arange(120) < 59)

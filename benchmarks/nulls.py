@@ -1,0 +1,163 @@
+"""Whether null models are calibrated: p values of stationary series, and what censoring does to z."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from scipy import stats
+
+from bids_flex import dynamics, signal
+
+TR_S = 2.0
+BAND_HZ = (0.01, 0.1)
+REGIONS, VOLUMES = 49, 240
+NETWORKS = np.arange(REGIONS) * 7 // REGIONS + 1
+SAME = (NETWORKS[:, None] == NETWORKS) / (NETWORKS[:, None] == NETWORKS).sum(axis=1)
+COEFFICIENTS = 0.4 * np.eye(REGIONS) + 0.3 * SAME
+"""Of the autoregressions: .7 for what the regions of a network share, .4 for what they do not."""
+
+RESTARTS = 5
+
+Measure = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+
+
+def innovations(volumes: int, seed: int) -> np.ndarray:
+    """Draw what drives the regions: noise of their own, and noise that each network shares; shape (volumes, N)."""
+    rng = np.random.default_rng(seed)
+    return 0.5 * rng.standard_normal((volumes, 7))[:, NETWORKS - 1] + rng.standard_normal((volumes, REGIONS))
+
+
+def stationary(seed: int) -> np.ndarray:
+    """Simulate a stable autoregression of order 1 with seven networks; shape (T, N)."""
+    out = innovations(VOLUMES + 200, seed)
+    for volume in range(1, len(out)):
+        out[volume] += out[volume - 1] @ COEFFICIENTS
+    return out[200:]
+
+
+def periodic(seed: int) -> np.ndarray:
+    """Simulate the same autoregression on a circle: the end goes over into the start, as Fourier has it."""
+    spectrum = np.fft.rfft(innovations(VOLUMES, seed), axis=0)
+    turn = np.exp(-2j * np.pi * np.fft.rfftfreq(VOLUMES))
+    response = np.linalg.inv(np.eye(REGIONS) - turn[:, None, None] * COEFFICIENTS)
+    return np.fft.irfft(np.einsum("fi,fij->fj", spectrum, response), n=VOLUMES, axis=0)
+
+
+def switching(seed: int) -> np.ndarray:
+    """Let a third of the regions of such series follow the next network during every other 80 s."""
+    steady = stationary(seed)
+    moved = np.arange(REGIONS) % 3 == 0
+    away = np.arange(VOLUMES) // 40 % 2 == 1
+    out = steady.copy()
+    out[np.ix_(away, moved)] = np.roll(steady, -7, axis=1)[np.ix_(away, moved)]
+    return out
+
+
+def censored(share: float, seed: int) -> np.ndarray:
+    """Censor bursts of one to five volumes until a share of them is gone; shape (T,), True is kept."""
+    rng = np.random.default_rng([seed, 1])
+    keep = np.ones(VOLUMES, dtype=bool)
+    while (~keep).mean() < share:
+        start = rng.integers(0, VOLUMES)
+        room = round(share * VOLUMES) - (~keep).sum()
+        keep[start : start + min(rng.integers(1, 6), room)] = False
+    return keep
+
+
+def engine_of(engine: str, keep: np.ndarray) -> Measure:
+    """Give what measures global flexibility of series (T, N) with an engine's own windows."""
+    length = dynamics.to_volumes(60 if engine == "prior" else 100, TR_S)
+    step = 1 if engine == "prior" else length // 2
+    plan = dynamics.plan_windows(VOLUMES, TR_S, length, step, unit="volumes", keep=keep)
+
+    def measure(series: np.ndarray) -> Mapping[str, np.ndarray]:
+        fc = dynamics.windowed_connectivity(series, plan)
+        if engine == "prior":
+            labels = dynamics.prior_communities(fc, NETWORKS)[0]
+        else:
+            labels = dynamics.multilayer_communities(fc, restarts=RESTARTS, threads=1).labels
+        return {"flexibility": dynamics.flexibility(labels, plan.pairs).mean()}
+
+    return measure
+
+
+def held_against_null(
+    series: np.ndarray, keep: np.ndarray, engine: str, surrogates: int, seed: int, *, bridged: bool = True
+) -> tuple[float, float]:
+    """Clean, search, measure and repeat with phase surrogates; z, and the randomised rank of the observed value.
+
+    Ranks of n surrogates and the observed value are discrete, ties (which are real: flexibility is a count) more so.
+    The rank is drawn evenly among ties and within its step of 1 / (n + 1), which is uniform on (0, 1) exactly if the
+    null model holds.
+    """
+    cleaned = signal.clean_series(series, np.empty((VOLUMES, 0)), keep, TR_S)
+    refilter = signal.Refilter(keep, TR_S, *BAND_HZ)
+    draw = dynamics.series_surrogates("phase", cleaned.unfiltered, refilter, keep if bridged else None)
+    measure = engine_of(engine, keep)
+    observed = measure(cleaned.series)
+    null = dynamics.null_distribution(draw, measure, surrogates, seed)
+    values = null["flexibility"]
+    tied = np.isclose(values, observed["flexibility"], rtol=1e-10, atol=0)
+    below = (~tied & (values < observed["flexibility"])).sum()
+    rank = (below + np.random.default_rng([seed, 2]).random() * (1 + tied.sum())) / (1 + len(values))
+    # z itself, also where the app would not give it
+    return float(dynamics.compare(observed, null)["flexibility"].z), float(rank)
+
+
+def many(
+    make: Callable[[int], np.ndarray],
+    share: float,
+    engine: str,
+    simulations: int,
+    surrogates: int,
+    *,
+    bridged: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Do so for many simulations; z and ranks, each of shape (simulations,)."""
+    found = [
+        held_against_null(make(seed), censored(share, seed), engine, surrogates, seed, bridged=bridged)
+        for seed in range(simulations)
+    ]
+    return np.array([z for z, _ in found]), np.array([rank for _, rank in found])
+
+
+def row(z: np.ndarray, rank: np.ndarray) -> str:
+    """Write down how z and ranks are spread."""
+    z = z[np.isfinite(z)]
+    error = z.std(ddof=1) / np.sqrt(z.size)
+    outside = ((rank < 0.025) | (rank > 0.975)).mean()
+    return f"{z.mean():+.2f} | {error:.2f} | {z.std(ddof=1):.2f} | {outside:.1%}"
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--simulations", type=int, default=200, help="runs for each row about p")
+    parser.add_argument("--censored", type=int, default=60, help="runs for each row about censoring")
+    parser.add_argument("--surrogates", type=int, default=39, help="for each run")
+    given = parser.parse_args()
+    spread = "mean z | its standard error | sd z | outside the middle 95 %"
+    print(f"| engine | series | KS statistic | KS p | {spread} |")
+    print("|---" * 8 + "|")
+    for engine in ("prior", "multilayer"):
+        for make in (periodic, stationary, switching):
+            z, rank = many(make, 0.0, engine, given.simulations, given.surrogates)
+            test = stats.kstest(rank, "uniform")
+            print(
+                f"| {engine} | {make.__name__} | {test.statistic:.3f} | {test.pvalue:.2g} | {row(z, rank)} |",
+                flush=True,
+            )
+    print(f"\n| engine | series | gaps | censored | {spread} |")
+    print("|---" * 8 + "|")
+    for engine in ("prior", "multilayer"):
+        for make, bridged in ((stationary, False), (stationary, True), (switching, True)):
+            for share in (0.0, 0.1, 0.2, 0.3, 0.4):
+                z, rank = many(make, share, engine, given.censored, given.surrogates, bridged=bridged)
+                gaps = "straight lines" if bridged else "splines"
+                print(f"| {engine} | {make.__name__} | {gaps} | {share:.0%} | {row(z, rank)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
