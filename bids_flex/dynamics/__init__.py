@@ -4,6 +4,7 @@ Formulas stand in the docstrings; loops that matter are compiled (``kernels/``).
 """
 
 from bids_flex.dynamics.connectivity import iter_windowed_connectivity, static_correlation, windowed_connectivity
+from bids_flex.dynamics.consensus import consensus_communities, match_windows
 from bids_flex.dynamics.measures import (
     Cohesion,
     allegiance,
@@ -49,12 +50,14 @@ __all__ = [
     "allegiance",
     "cohesion",
     "community_sizes",
+    "consensus_communities",
     "correlation_change",
     "dwell",
     "flexibility",
     "iaaft_surrogate",
     "integration",
     "iter_windowed_connectivity",
+    "match_windows",
     "modularity",
     "multilayer_communities",
     "multilayer_quality",
