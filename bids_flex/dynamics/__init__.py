@@ -4,6 +4,7 @@ Formulas stand in the docstrings; loops that matter are compiled (``kernels/``).
 """
 
 from bids_flex.dynamics.connectivity import iter_windowed_connectivity, static_correlation, windowed_connectivity
+from bids_flex.dynamics.consensus import consensus_communities, match_windows
 from bids_flex.dynamics.measures import (
     Cohesion,
     allegiance,
@@ -65,6 +66,7 @@ __all__ = [
     "cohesion",
     "community_sizes",
     "compare",
+    "consensus_communities",
     "correlation_change",
     "dwell",
     "fit_autoregression",
@@ -72,6 +74,7 @@ __all__ = [
     "iaaft_surrogate",
     "integration",
     "iter_windowed_connectivity",
+    "match_windows",
     "modularity",
     "multilayer_communities",
     "multilayer_quality",
