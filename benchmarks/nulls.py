@@ -131,32 +131,44 @@ def row(z: np.ndarray, rank: np.ndarray) -> str:
     return f"{z.mean():+.2f} | {error:.2f} | {z.std(ddof=1):.2f} | {outside:.1%}"
 
 
-def main() -> None:
-    """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--simulations", type=int, default=200, help="runs for each row about p")
-    parser.add_argument("--censored", type=int, default=60, help="runs for each row about censoring")
-    parser.add_argument("--surrogates", type=int, default=39, help="for each run")
-    given = parser.parse_args()
-    spread = "mean z | its standard error | sd z | outside the middle 95 %"
-    print(f"| engine | series | KS statistic | KS p | {spread} |")
+SPREAD = "mean z | its standard error | sd z | outside the middle 95 %"
+
+
+def uniform(simulations: int, surrogates: int) -> None:
+    """Print whether the ranks of observed values are uniform."""
+    print(f"| engine | series | KS statistic | KS p | {SPREAD} |")
     print("|---" * 8 + "|")
     for engine in ("prior", "multilayer"):
         for make in (periodic, stationary, switching):
-            z, rank = many(make, 0.0, engine, given.simulations, given.surrogates)
+            z, rank = many(make, 0.0, engine, simulations, surrogates)
             test = stats.kstest(rank, "uniform")
-            print(
-                f"| {engine} | {make.__name__} | {test.statistic:.3f} | {test.pvalue:.2g} | {row(z, rank)} |",
-                flush=True,
-            )
-    print(f"\n| engine | series | gaps | censored | {spread} |")
-    print("|---" * 8 + "|")
+            figures = f"{test.statistic:.3f} | {test.pvalue:.2g} | {row(z, rank)}"
+            print(f"| {engine} | {make.__name__} | {figures} |", flush=True)
+
+
+def censoring(simulations: int, surrogates: int) -> None:
+    """Print what censoring does to z of stationary series, gaps bridged by straight lines or left as cleaned."""
+    print(f"| engine | gaps | censored | {SPREAD} |")
+    print("|---" * 7 + "|")
     for engine in ("prior", "multilayer"):
-        for make, bridged in ((stationary, False), (stationary, True), (switching, True)):
+        for gaps in ("straight lines", "splines"):
             for share in (0.0, 0.1, 0.2, 0.3, 0.4):
-                z, rank = many(make, share, engine, given.censored, given.surrogates, bridged=bridged)
-                gaps = "straight lines" if bridged else "splines"
-                print(f"| {engine} | {make.__name__} | {gaps} | {share:.0%} | {row(z, rank)} |", flush=True)
+                z, rank = many(stationary, share, engine, simulations, surrogates, bridged=gaps == "straight lines")
+                print(f"| {engine} | {gaps} | {share:.0%} | {row(z, rank)} |", flush=True)
+
+
+def main() -> None:
+    """Print one of the tables, or both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", choices=("uniform", "censoring", "both"), default="both")
+    parser.add_argument("--simulations", type=int, default=200, help="runs for each row of the table uniform")
+    parser.add_argument("--censored", type=int, default=40, help="runs for each row of the table censoring")
+    parser.add_argument("--surrogates", type=int, default=39, help="for each run")
+    given = parser.parse_args()
+    if given.table != "censoring":
+        uniform(given.simulations, given.surrogates)
+    if given.table != "uniform":
+        censoring(given.censored, given.surrogates)
 
 
 if __name__ == "__main__":

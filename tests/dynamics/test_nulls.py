@@ -104,11 +104,12 @@ def test_an_error_is_raised_and_the_rest_never_starts():
 
     def fails(ts):
         started.append(1)
+        time.sleep(0.01)
         raise RunError("surrogate 'phase' is bad")
 
     with pytest.raises(RunError, match="surrogate 'phase' is bad"):
-        d.null_distribution(noise, fails, 500, threads=2)
-    assert len(started) < 500
+        d.null_distribution(noise, fails, 200, threads=2)
+    assert len(started) < 100
 
 
 def test_an_interruption_cancels_what_waits():
@@ -128,7 +129,7 @@ def test_an_interruption_cancels_what_waits():
             d.null_distribution(noise, slow, 200, threads=2)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert len(started) < 20
+    assert len(started) < 100
 
 
 def test_measures_must_be_alike():

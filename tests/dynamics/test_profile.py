@@ -88,6 +88,7 @@ def test_regions_that_were_not_searched_count_nowhere():
     np.testing.assert_allclose(found.regions["flexibility"], [0.5, 0, np.nan])
     assert found.networks["flexibility"] == pytest.approx([0.25])
     assert found.whole["flexibility"] == pytest.approx(0.25)
+    assert found.spread["n_communities"].tolist() == [2]
 
 
 @given(stacks, st.randoms())

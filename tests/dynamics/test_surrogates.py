@@ -113,6 +113,9 @@ def test_an_autoregression_is_found_again():
     np.testing.assert_allclose(model.coefficients, truth, atol=0.02)
     np.testing.assert_allclose(np.cov(model.residuals.T), np.eye(2), atol=0.02)
     np.testing.assert_allclose(model.mean, 100, atol=0.1)
+    again = d.fit_autoregression(d.simulate_autoregression(model, 50_000, 1))
+    np.testing.assert_allclose(again.coefficients, truth, atol=0.03)
+    np.testing.assert_allclose(again.mean, 100, atol=0.1)
 
 
 def test_filled_volumes_do_not_carry_an_autoregression():
