@@ -213,7 +213,7 @@ def _null_model(
         return dynamics.window_surrogates(np.load(connectivity), plan), lambda windows: of_windows([windows])
     settings = job.science.denoise
     refilter = signal.Refilter(keep, job.run.tr_s, settings.high_pass_hz, settings.low_pass_hz)
-    made = dynamics.series_surrogates(kind, arrays["unfiltered"][:, present], refilter, int(keep.sum()))
+    made = dynamics.series_surrogates(kind, arrays["unfiltered"][:, present], refilter, keep)
 
     def of_series(series: Floats) -> Mapping[str, Any]:
         return of_windows(dynamics.iter_windowed_connectivity(series, plan, _estimator(job, engine)))

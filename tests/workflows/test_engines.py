@@ -121,7 +121,7 @@ def test_a_landscape_survives_its_table():
     again = read_landscape(landscape_columns(found), landscape_facts(found))
     pooled = d.pool([found])
     for name in ("gamma", "omega", "quality_mean", "quality_sd", "quality_best", "planes", "fewest", "alone", "two_mu"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(pooled, name), err_msg=name)
+        np.testing.assert_allclose(getattr(again, name), getattr(pooled, name), rtol=1e-14, err_msg=name)
     assert (again.null, again.a, again.best.shape) == ("uniform", found.a, (6, 0, 0))
 
 
