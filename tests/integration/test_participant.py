@@ -17,7 +17,7 @@ import pytest
 from bids_flex import dynamics as d
 from bids_flex.signal import Refilter
 
-from .conftest import LEAN, PRIOR_ALONE, bids_flex, command, make_study, participant, status, tree
+from .conftest import LEAN, PRIOR_ALONE, analyse, bids_flex, command, make_study, participant, status, tree
 
 
 def stem(label="01", atlas="Sim_seg-7n_scale-28"):
@@ -110,7 +110,7 @@ def swept(study, tmp_path_factory):
     out = tmp_path_factory.mktemp("swept") / "out"
     words = ["--engine", "multilayer", "--n-surrogates", "0", "--modularity-null", "ng"]
     words += ["--sweep-gamma", "0.8", "1.2", "--sweep-omega", "0.5", "1.5", "--participant-label", "01", "02"]
-    assert participant(study, out, *words).code == 0
+    analyse(study, out, *words)
     return out
 
 
@@ -146,7 +146,7 @@ def test_a_sweep_is_that_of_the_library(swept):
 
 def test_only_ng_has_pamfils_estimate(study, tmp_path):
     words = ["--engine", "multilayer", "--n-surrogates", "0", "--sweep-gamma", "0.8", "1.2", "--sweep-omega", "1", "2"]
-    assert participant(study, tmp_path, *words, "--participant-label", "01").code == 0
+    analyse(study, tmp_path, *words)
     _, told = sweep_of(tmp_path, "01")
     assert told["Sweep"]["ModularityNull"] == "signed"
     assert "Pamfil" not in told["Sweep"]
@@ -175,8 +175,8 @@ def test_the_group_pools_sweeps_blind_to_groups(study, swept, tmp_path):
 @pytest.mark.parametrize("engine", ["prior", "multilayer"])
 def test_null_values_are_those_of_the_library(study, tmp_path, engine):
     """From the unfiltered series that the work folder keeps, by the library alone."""
-    words = ["--engine", engine, "--n-surrogates", "5", "--participant-label", "02", "--work-dir", tmp_path / "work"]
-    assert participant(study, tmp_path / "out", *words).code == 0
+    words = ["--engine", engine, "--n-surrogates", "5", "--participant-label", "02"]
+    analyse(study, tmp_path / "out", *words, work=tmp_path / "work")
     (file,) = (tmp_path / "work").glob("*/run/clean/cleaned.npz")
     clean = np.load(file)
     keep, settings = clean["keep"], {"prior": (30, 1), "multilayer": (50, 25)}[engine]
@@ -216,8 +216,7 @@ def test_null_values_are_those_of_the_library(study, tmp_path, engine):
 def test_surrogates_have_as_few_restarts_as_the_value_that_they_are_held_against(study, tmp_path):
     config = tmp_path / "settings.toml"
     config.write_text("[science.surrogates]\nmultilayer_restarts = 2\n")
-    words = ["--engine", "multilayer", "--participant-label", "01", "--restarts", "6", "--config-file", config]
-    assert participant(study, tmp_path / "out", *words).code == 0
+    analyse(study, tmp_path / "out", "--engine", "multilayer", "--restarts", "6", "--config-file", config)
     restarts = read(tmp_path / "out", "01", "desc-multilayer_restarts")["flexibility"]
     told = sidecar(tmp_path / "out", engine="multilayer")
     held = told["NullModel"]["Global"]["flexibility"]
@@ -328,8 +327,7 @@ def test_fewer_engines_are_other_settings_and_leave_nothing_of_the_others(study,
 
 def test_another_seed_is_another_setting_and_gives_other_numbers(study, done, tmp_path):
     out = tmp_path / "out"
-    words = ["--participant-label", "01", "--random-seed", "1"]
-    assert participant(study, out, *words).code == 0
+    analyse(study, out, "--random-seed", "1")
     ours, theirs = sidecar(out, engine="multilayer"), sidecar(done, engine="multilayer")
     assert ours["Seeds"]["Random"] == 1
     assert ours["Seeds"]["Search"] != theirs["Seeds"]["Search"]
@@ -356,8 +354,8 @@ def test_amsterdam_runs_the_prior_engine_alone(study, tmp_path):
 
 def test_permuted_windows_say_nothing_about_measures_that_ignore_their_order(study, tmp_path):
     words = ["--surrogate", "temporal", "--engine", "multilayer", "--multilayer-window", "15vol"]
-    words += ["--multilayer-step", "15vol", "--participant-label", "01", "--n-surrogates", "20"]
-    assert participant(study, tmp_path, *words).code == 0
+    words += ["--multilayer-step", "15vol", "--n-surrogates", "20"]
+    analyse(study, tmp_path, *words)
     table = read(tmp_path, "01", "desc-multilayer_dynamics")
     for measure in ("promiscuity", "recruitment", "integration"):
         assert table[measure].notna().all()
@@ -376,8 +374,7 @@ def test_z_is_not_given_above_thirty_per_cent_censored(study, tmp_path):
     table = pd.read_csv(file, sep="\t")
     table.loc[table.index % 3 == 2, "framewise_displacement"] = 0.9
     table.to_csv(file, sep="\t", index=False, na_rep="n/a")
-    words = ["--participant-label", "01", "--denoise", "none"]
-    assert participant(spoilt, tmp_path / "out", *words).code == 0
+    analyse(spoilt, tmp_path / "out", "--denoise", "none")
     for engine in ("prior", "multilayer"):
         told = sidecar(tmp_path / "out", engine=engine)
         assert told["Quality"]["share_censored"] > 0.3
@@ -389,14 +386,14 @@ def test_z_is_not_given_above_thirty_per_cent_censored(study, tmp_path):
 
 
 def test_uniform_states_its_threshold_and_takes_one_for_all(study, tmp_path):
-    words = ["--engine", "multilayer", "--modularity-null", "uniform", "--gamma", "1.5", "--participant-label", "01"]
-    assert participant(study, tmp_path / "own", *words, "--n-surrogates", "0").code == 0
+    words = ["--engine", "multilayer", "--modularity-null", "uniform", "--gamma", "1.5"]
+    analyse(study, tmp_path / "own", *words, "--n-surrogates", "0")
     fc, _ = multilayer_connectivity(tmp_path / "own")
     told = sidecar(tmp_path / "own", engine="multilayer")["Modularity"]
     assert told["A"] == pytest.approx(fc[fc > 0].mean(), abs=1e-9)
     assert told["Threshold"] == pytest.approx(1.5 * fc[fc > 0].mean(), abs=1e-9)
     assert told["ResolutionAndCoupling"] == "chosen by the user"
-    assert participant(study, tmp_path / "one", *words, "--modularity-a", "0.25").code == 0
+    analyse(study, tmp_path / "one", *words, "--modularity-a", "0.25")
     assert sidecar(tmp_path / "one", engine="multilayer")["Modularity"]["A"] == 0.25
 
 
@@ -409,7 +406,7 @@ def test_uniform_states_its_threshold_and_takes_one_for_all(study, tmp_path):
     ],
 )
 def test_estimators_and_shapes_reach_the_engine(study, tmp_path, options, check):
-    assert participant(study, tmp_path, "--participant-label", "01", *PRIOR_ALONE, *options).code == 0
+    analyse(study, tmp_path, *PRIOR_ALONE, *options)
     keep = read(tmp_path, "01", "desc-confounds_quality")["kept"].to_numpy() == 1
     shape = "tukey" if "tukey" in options else "rect"
     plan = d.plan_windows(149, 2.0, 30, 1, unit="volumes", keep=keep, shape=shape)
@@ -529,9 +526,8 @@ def test_an_atlas_without_networks_is_refused_before_any_run(study, tmp_path):
     assert call.code == 65
     assert "names no networks, and the prior engine starts from them: add a column 'network'" in call.err
     # the other engine needs none
-    words = ["--engine", "multilayer", "--participant-label", "01", "--atlas-space", "MNI152NLin2009cAsym"]
-    call = bids_flex(study.root, tmp_path / "free", "participant", "--atlas", copy, *LEAN, *words)
-    assert call.code == 0, call.err
+    words = ["--engine", "multilayer", "--atlas", copy, "--atlas-space", "MNI152NLin2009cAsym"]
+    analyse(study, tmp_path / "free", *words)
     told = json.loads(next((tmp_path / "free").rglob("*_desc-multilayer_dynamics.json")).read_text())
     assert told["Networks"] == {}
     assert told["Global"]["flexibility"] > 0
