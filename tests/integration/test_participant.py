@@ -617,9 +617,19 @@ def children(pid):
     return found
 
 
+def is_forked(pid):
+    """Whether a process is the fork server's copy; what libraries start while they are imported has another name."""
+    try:
+        return b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 def runs_in_work(app):
     """Processes that analyse a run: the grandchildren of the app, forked by its server."""
-    return [grandchild for child in children(app.pid) for grandchild in children(child)]
+    found = [grandchild for child in children(app.pid) for grandchild in children(child)]
+    time.sleep(0.03)
+    return [pid for pid in found if is_forked(pid)]
 
 
 def start(study, out, *options, **process):
