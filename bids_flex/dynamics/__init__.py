@@ -27,6 +27,7 @@ from bids_flex.dynamics.multilayer import (
     multilayer_communities,
     multilayer_quality,
     quality_of,
+    window_quality,
 )
 from bids_flex.dynamics.prior import prior_communities
 from bids_flex.dynamics.surrogates import (
@@ -74,6 +75,7 @@ __all__ = [
     "switches_per_minute",
     "to_volumes",
     "var_surrogate",
+    "window_quality",
     "window_taper",
     "windowed_connectivity",
 ]
