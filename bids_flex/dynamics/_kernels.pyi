@@ -29,3 +29,12 @@ def search(
     found: NDArray[np.int16],
 ) -> None: ...
 def within(b: NDArray[np.float64], labels: NDArray[np.int16], out: NDArray[np.float64]) -> None: ...
+def sliding(
+    x: NDArray[np.float64],
+    core: NDArray[np.float64],
+    kept: NDArray[np.int64],
+    length: int,
+    step: int,
+    out: NDArray[np.float64],
+    spread: NDArray[np.float64],
+) -> None: ...
