@@ -5,6 +5,7 @@ Formulas stand in the docstrings; loops that matter are compiled (``kernels/``).
 
 from bids_flex.dynamics.connectivity import iter_windowed_connectivity, static_correlation, windowed_connectivity
 from bids_flex.dynamics.consensus import consensus_communities, match_windows
+from bids_flex.dynamics.domains import Domains, champ_domains
 from bids_flex.dynamics.measures import (
     Cohesion,
     allegiance,
@@ -44,10 +45,12 @@ from bids_flex.dynamics.windows import WindowPlan, plan_windows, to_volumes, win
 __all__ = [
     "Cohesion",
     "Communities",
+    "Domains",
     "Modularity",
     "NullStatistics",
     "WindowPlan",
     "allegiance",
+    "champ_domains",
     "cohesion",
     "community_sizes",
     "consensus_communities",
