@@ -6,6 +6,7 @@ Formulas stand in the docstrings; loops that matter are compiled (``kernels/``).
 from bids_flex.dynamics.connectivity import iter_windowed_connectivity, static_correlation, windowed_connectivity
 from bids_flex.dynamics.consensus import consensus_communities, match_windows
 from bids_flex.dynamics.domains import Domains, champ_domains
+from bids_flex.dynamics.landscape import Landscape, landscape_table, pool, quality_planes, recommend, sweep
 from bids_flex.dynamics.measures import (
     Cohesion,
     allegiance,
@@ -46,6 +47,7 @@ __all__ = [
     "Cohesion",
     "Communities",
     "Domains",
+    "Landscape",
     "Modularity",
     "NullStatistics",
     "WindowPlan",
@@ -60,6 +62,7 @@ __all__ = [
     "iaaft_surrogate",
     "integration",
     "iter_windowed_connectivity",
+    "landscape_table",
     "match_windows",
     "modularity",
     "multilayer_communities",
@@ -71,12 +74,16 @@ __all__ = [
     "persistence",
     "phase_surrogate",
     "plan_windows",
+    "pool",
     "prior_communities",
     "promiscuity",
     "quality_of",
+    "quality_planes",
     "rarefied_promiscuity",
+    "recommend",
     "recruitment",
     "static_correlation",
+    "sweep",
     "switches_per_minute",
     "to_volumes",
     "var_surrogate",
