@@ -31,6 +31,7 @@ from bids_flex.dynamics.multilayer import (
     multilayer_quality,
     quality_of,
 )
+from bids_flex.dynamics.pamfil import PamfilFit, pamfil_estimate, pamfil_fixed_point
 from bids_flex.dynamics.prior import prior_communities
 from bids_flex.dynamics.surrogates import (
     NullStatistics,
@@ -50,6 +51,7 @@ __all__ = [
     "Landscape",
     "Modularity",
     "NullStatistics",
+    "PamfilFit",
     "WindowPlan",
     "allegiance",
     "champ_domains",
@@ -70,6 +72,8 @@ __all__ = [
     "network_allegiance",
     "normalised_integration",
     "null_statistics",
+    "pamfil_estimate",
+    "pamfil_fixed_point",
     "permuted_windows",
     "persistence",
     "phase_surrogate",
