@@ -238,6 +238,10 @@ def recommend(landscape: Landscape, domains: Domains) -> tuple[float, float]:
     communities in every window and is not one community per region; gamma and omega are its centre of gravity. A
     partition that stays the best over a wide range does not hang on the choice. Groups are not known here.
 
+    Where nearly every grid point has a best partition of its own, as in real brains, domains are hardly wider than
+    the grid's cells, and the widest says little and may have most regions alone: look at ``domains.share`` and
+    ``landscape.alone`` before relying on it.
+
     Parameters
     ----------
     landscape : Landscape
