@@ -4,6 +4,9 @@ Formulas stand in the docstrings; loops that matter are compiled (``kernels/``).
 """
 
 from bids_flex.dynamics.connectivity import iter_windowed_connectivity, static_correlation, windowed_connectivity
+from bids_flex.dynamics.consensus import consensus_communities, match_windows
+from bids_flex.dynamics.domains import Domains, champ_domains
+from bids_flex.dynamics.landscape import Landscape, landscape_table, pool, quality_planes, recommend, sweep
 from bids_flex.dynamics.measures import (
     Cohesion,
     allegiance,
@@ -29,6 +32,7 @@ from bids_flex.dynamics.multilayer import (
     quality_of,
     window_quality,
 )
+from bids_flex.dynamics.pamfil import PamfilFit, pamfil_estimate, pamfil_fixed_point
 from bids_flex.dynamics.prior import prior_communities
 from bids_flex.dynamics.surrogates import (
     NullStatistics,
@@ -44,34 +48,47 @@ from bids_flex.dynamics.windows import WindowPlan, plan_windows, to_volumes, win
 __all__ = [
     "Cohesion",
     "Communities",
+    "Domains",
+    "Landscape",
     "Modularity",
     "NullStatistics",
+    "PamfilFit",
     "WindowPlan",
     "allegiance",
+    "champ_domains",
     "cohesion",
     "community_sizes",
+    "consensus_communities",
     "correlation_change",
     "dwell",
     "flexibility",
     "iaaft_surrogate",
     "integration",
     "iter_windowed_connectivity",
+    "landscape_table",
+    "match_windows",
     "modularity",
     "multilayer_communities",
     "multilayer_quality",
     "network_allegiance",
     "normalised_integration",
     "null_statistics",
+    "pamfil_estimate",
+    "pamfil_fixed_point",
     "permuted_windows",
     "persistence",
     "phase_surrogate",
     "plan_windows",
+    "pool",
     "prior_communities",
     "promiscuity",
     "quality_of",
+    "quality_planes",
     "rarefied_promiscuity",
+    "recommend",
     "recruitment",
     "static_correlation",
+    "sweep",
     "switches_per_minute",
     "to_volumes",
     "var_surrogate",
