@@ -5,6 +5,8 @@ Formulas stand in the docstrings; loops that matter are compiled (``kernels/``).
 
 from bids_flex.dynamics.connectivity import iter_windowed_connectivity, static_correlation, windowed_connectivity
 from bids_flex.dynamics.consensus import consensus_communities, match_windows
+from bids_flex.dynamics.domains import Domains, champ_domains
+from bids_flex.dynamics.landscape import Landscape, landscape_table, pool, quality_planes, recommend, sweep
 from bids_flex.dynamics.measures import (
     Cohesion,
     allegiance,
@@ -28,8 +30,12 @@ from bids_flex.dynamics.multilayer import (
     multilayer_communities,
     multilayer_quality,
     quality_of,
+    window_quality,
 )
 from bids_flex.dynamics.nulls import (
+from bids_flex.dynamics.pamfil import PamfilFit, pamfil_estimate, pamfil_fixed_point
+from bids_flex.dynamics.prior import prior_communities
+from bids_flex.dynamics.surrogates import (
     NullStatistics,
     SeriesSurrogates,
     compare,
@@ -57,12 +63,16 @@ __all__ = [
     "Autoregression",
     "Cohesion",
     "Communities",
+    "Domains",
+    "Landscape",
     "Modularity",
     "NullStatistics",
     "Profile",
     "SeriesSurrogates",
+    "PamfilFit",
     "WindowPlan",
     "allegiance",
+    "champ_domains",
     "cohesion",
     "community_sizes",
     "compare",
@@ -74,6 +84,7 @@ __all__ = [
     "iaaft_surrogate",
     "integration",
     "iter_windowed_connectivity",
+    "landscape_table",
     "match_windows",
     "modularity",
     "multilayer_communities",
@@ -82,23 +93,30 @@ __all__ = [
     "normalised_integration",
     "null_distribution",
     "null_statistics",
+    "pamfil_estimate",
+    "pamfil_fixed_point",
     "permuted_windows",
     "persistence",
     "phase_surrogate",
     "plan_windows",
+    "pool",
     "prior_communities",
     "profile",
     "promiscuity",
     "quality_of",
+    "quality_planes",
     "rarefied_promiscuity",
+    "recommend",
     "recruitment",
     "series_surrogates",
     "simulate_autoregression",
     "static_correlation",
+    "sweep",
     "switches_per_minute",
     "to_volumes",
     "var_surrogate",
     "window_surrogates",
+    "window_quality",
     "window_taper",
     "windowed_connectivity",
 ]

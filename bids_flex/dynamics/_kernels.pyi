@@ -18,12 +18,23 @@ def prior(
     labels: NDArray[np.int16],
     iterations: NDArray[np.int32],
 ) -> int: ...
-def louvain(
-    b: NDArray[np.float32],
-    omega: NDArray[np.float64],
+def search(
+    b: NDArray[np.int32],
+    omega: NDArray[np.int64],
     seeds: NDArray[np.uint64],
+    leiden: bool,
     greedy: bool,
     match: bool,
     threads: int,
     found: NDArray[np.int16],
+) -> None: ...
+def within(b: NDArray[np.float64], labels: NDArray[np.int16], out: NDArray[np.float64]) -> None: ...
+def sliding(
+    x: NDArray[np.float64],
+    core: NDArray[np.float64],
+    kept: NDArray[np.int64],
+    length: int,
+    step: int,
+    out: NDArray[np.float64],
+    spread: NDArray[np.float64],
 ) -> None: ...

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from bids_flex.dynamics import _kernels
 from bids_flex.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ Fill = Callable[[slice, "Floats"], None]
 
 BLOCK_BYTES = 4 * 2**20
 """Size of the blocks in which windows are computed: what a processor's cache holds."""
+
+SHARED = 4
+"""Fewest windows for which it pays to sum up what they have in common."""
 
 FLAT = 1e-13
 """Regions are brought to a largest deviation of 1 over the run; what varies less within a window is rounding."""
@@ -107,9 +111,27 @@ def static_correlation(ts: ArrayLike, keep: ArrayLike | None = None) -> Floats:
 
 
 def _blocks(plan: WindowPlan, regions: int) -> list[slice]:
-    """Cut the windows of a plan into slices."""
+    """Cut the windows of a plan into slices that cut no group."""
     size = max(1, int(BLOCK_BYTES // (8 * regions * max(regions, plan.length))))
-    return [slice(first, min(first + size, plan.n_windows)) for first in range(0, plan.n_windows, size)]
+    blocks, first = [], 0
+    for group in _groups(plan, slice(0, plan.n_windows)):
+        if group.stop - first > size and group.start > first:
+            blocks.append(slice(first, group.start))
+            first = group.start
+    return [*blocks, slice(first, plan.n_windows)]
+
+
+def _groups(plan: WindowPlan, rows: slice) -> list[slice]:
+    """Cut windows into even groups that have two thirds of a window in common; single windows where few would."""
+    most = 1 + plan.length // (3 * plan.step)
+    if most < SHARED or (plan.taper != 1).any():
+        most = 1
+    groups, first = [], rows.start
+    for w in range(rows.start + 1, rows.stop + 1):
+        if w == rows.stop or w - first == most or plan.starts[w] - plan.starts[w - 1] != plan.step:
+            groups.append(slice(first, w))
+            first = w
+    return groups
 
 
 def _estimator(ts: ArrayLike, plan: WindowPlan, estimator: Estimator) -> tuple[Fill, int]:
@@ -153,7 +175,37 @@ def _refuse(flat: NDArray[np.bool_], where: str) -> None:
 
 
 def _pearson(series: Floats, plan: WindowPlan, rows: slice, out: Floats) -> None:
-    """Compute weighted r of windows."""
+    """Compute weighted r of windows; those that overlap much share most of the work."""
+    groups = _groups(plan, rows)
+    if len(groups) == len(out):
+        _apart(series, plan, rows, out)
+        return
+    for group in groups:
+        part = out[group.start - rows.start : group.stop - rows.start]
+        if len(part) < SHARED or not _share_core(series, plan, group.start, part):
+            _apart(series, plan, group, part)
+
+
+def _share_core(series: Floats, plan: WindowPlan, first: int, out: Floats) -> bool:
+    """Compute r of evenly spaced windows about their common volumes; False where hardly any of these are kept."""
+    start, windows = int(plan.starts[first]), len(out)
+    tails = (windows - 1) * plan.step
+    inside = slice(start, start + plan.length + tails)
+    keep, core = plan.keep[inside], slice(tails, plan.length)
+    if keep[core].sum() < plan.length / 4:
+        return False
+    # about the core's mean no window's mean is far from 0, and subtracting it loses nothing
+    x = np.where(keep[:, None], series[inside] - series[inside][core][keep[core]].mean(axis=0), 0.0)
+    kept = plan.kept_frames[first : first + windows].astype(np.int64)
+    spread = np.empty(out.shape[:2])
+    _kernels.sliding(x, x[core].T @ x[core], kept, plan.length, plan.step, out, spread)
+    for w, flat in enumerate(spread <= FLAT * np.sqrt(kept)[:, None]):
+        _refuse(flat, f"in the window at volume {start + w * plan.step}")
+    return True
+
+
+def _apart(series: Floats, plan: WindowPlan, rows: slice, out: Floats) -> None:
+    """Compute weighted r of windows one by one."""
     starts = plan.starts[rows]
     volumes = starts[:, None] + np.arange(plan.length)
     flat = _correlate(series[volumes], plan.taper * plan.keep[volumes], out)

@@ -29,6 +29,41 @@ def test_pearson_equals_numpy(seed, length, step, level):
     np.testing.assert_array_equal(found, found.transpose(0, 2, 1))
 
 
+HARD = {
+    "walk": lambda noise, t: noise.cumsum(axis=0),
+    "spike": lambda noise, t: noise * np.where(t == 60, 1e4, 1.0),
+    "jump": lambda noise, t: noise + np.where(t > 60, 1e3, 0.0),
+    "quiet": lambda noise, t: noise * np.where((t > 40) & (t < 90), 1e-3, 1.0),
+    "level": lambda noise, t: noise + 1e4,
+}
+
+
+@pytest.mark.parametrize("kind", HARD)
+@pytest.mark.parametrize(("length", "step"), [(30, 1), (31, 2), (90, 5)])
+@pytest.mark.parametrize("censored", [0.0, 0.3])
+def test_what_overlapping_windows_share_costs_no_accuracy(kind, length, step, censored):
+    """Windows are summed up from what they have in common outwards; each is still right to twelve digits."""
+    rng = np.random.default_rng(length)
+    ts = HARD[kind](rng.standard_normal((140, 6)), np.arange(140)[:, None])
+    keep = rng.random(140) >= censored
+    keep[45:52] = censored == 0
+    plan = d.plan_windows(140, 1.0, length, step, unit="volumes", keep=keep)
+    found = d.windowed_connectivity(np.where(keep[:, None], ts, np.nan), plan)
+    for window, start in zip(found, plan.starts, strict=True):
+        inside = slice(start, start + length)
+        expected = np.corrcoef(ts[inside][keep[inside]].T)
+        np.fill_diagonal(expected, 0.0)
+        np.testing.assert_allclose(window, expected, atol=1e-12 if kind != "level" else 1e-11)
+        np.testing.assert_array_equal(window, window.T)
+
+
+def test_a_region_that_stands_still_in_one_window_is_named():
+    ts = series(volumes=80)
+    ts[20:51, 3] = ts[20, 3]
+    with pytest.raises(RunError, match=r"regions \[3\] .* in the window at volume 20"):
+        d.windowed_connectivity(ts, d.plan_windows(80, 1.0, 30, 1, unit="volumes"))
+
+
 def test_reference_series_to_twelve_digits(shared):
     ts = np.load(shared / "reference" / "prior_popovych000.npz")["ts"]
     plan = d.plan_windows(len(ts), 0.72, 60, 0.72)
@@ -53,12 +88,14 @@ def test_weights_are_taper_times_censoring(shape):
         np.testing.assert_allclose(found[w] + np.eye(5), expected, atol=1e-12)
 
 
-def test_blocks_are_the_whole(monkeypatch):
-    ts, plan = series(), d.plan_windows(60, 2.0, 20, 1, unit="volumes")
+@pytest.mark.parametrize(("step", "sizes"), [(1, [7, 7, 7, 7, 7, 6]), (8, [3, 3])])
+def test_blocks_are_the_whole(monkeypatch, step, sizes):
+    """A block holds three windows here, or one group of those that share work: 1 + 20 // 3 of them."""
+    ts, plan = series(), d.plan_windows(60, 2.0, 20, step, unit="volumes")
     whole = d.windowed_connectivity(ts, plan)
     monkeypatch.setattr("bids_flex.dynamics.connectivity.BLOCK_BYTES", 8 * 5 * 20 * 3)
     blocks = list(d.iter_windowed_connectivity(ts, plan))
-    assert [len(block) for block in blocks[:2]] == [3, 3]
+    assert [len(block) for block in blocks] == sizes
     np.testing.assert_array_equal(np.concatenate(blocks), whole)
 
 

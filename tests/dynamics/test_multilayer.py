@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from bids_flex import dynamics as d
-from bids_flex.dynamics import _kernels
+from bids_flex.dynamics.multilayer import search
 from bids_flex.errors import UsageError
 
 CASES = ("teneto_aabb", "synthS", "popovych000", "rapidtide_schaefer100")
@@ -232,19 +232,86 @@ def test_resolution_and_coupling_may_differ_between_windows():
     assert model.two_mu == pytest.approx(sum(part.two_mu for part in parts) + 2 * 8 * 3.0)
 
 
-def test_matching_windows_keeps_labels_and_quality():
-    """Without coupling, windows are searched alone; renaming them by assignment is all that makes labels persist."""
+def test_matching_windows_makes_labels_persist():
+    """With hardly any coupling, renaming windows by assignment is all that makes labels persist."""
     fc, truth = planted(noise=0.5)
+    model = d.modularity(fc, 1.0, 1e-3, "ng")
     seeds = np.arange(3, dtype=np.uint64)
-    b = d.modularity(fc, 1.0, 0.0, "ng").b.astype(np.float32)
-    found = {}
-    for match in (False, True):
-        labels = np.empty((3, *truth.shape), dtype=np.int16)
-        omega = np.full(len(fc) - 1, 1e-3)
-        _kernels.louvain(b, omega, seeds, greedy=False, match=match, threads=1, found=labels)
-        found[match] = labels
+    found = {match: search(model, seeds, match=match) for match in (False, True)}
     assert d.flexibility(found[True]).mean() <= d.flexibility(found[False]).mean()
     assert d.flexibility(found[True]).mean() == pytest.approx((truth[1:] != truth[:-1]).mean(), abs=0.02)
+
+
+def gains_of_single_moves(model, labels):
+    """What each region of each window would gain in each other place, by the definition of Q."""
+    windows, regions = labels.shape
+    gains = []
+    for w in range(windows):
+        b = model.window(w) - np.diag(np.diag(model.window(w)))
+        for i in range(regions):
+            value = {label: b[i, labels[w] == label].sum() for label in np.unique(labels[w])} | {-1: 0.0}
+            for other, omega in ((w - 1, w - 1), (w + 1, w)):
+                if 0 <= other < windows:
+                    label = labels[other, i]
+                    value[label] = value.get(label, 0.0) + model.omega[omega]
+            own = value.pop(labels[w, i])
+            gains.append(max(value.values()) - own)
+    return np.array(gains)
+
+
+@pytest.mark.parametrize("leiden", [False, True])
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10_000), null=st.sampled_from(NULLS))
+def test_no_region_is_left_that_would_gain(leiden, seed, null):
+    """Regions are passed over while they cannot have anything to gain: none may be missed."""
+    fc, _ = random_network(seed, windows=4, regions=30)
+    model = d.modularity(fc, 1.0, 0.4, null)
+    (labels,) = search(model, np.array([seed], dtype=np.uint64), leiden=leiden)
+    assert gains_of_single_moves(model, labels).max() < 1e-4
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_leiden_is_as_good_as_the_best_of_genlouvain(shared, case):
+    fc, arrays, _ = load(shared, case)
+    for key, null, gamma, omega in configurations(arrays):
+        a = fixed_a(case, null)
+        found = d.multilayer_communities(fc, gamma, omega, null, "leiden", restarts=12, seed=4, a=a)
+        theirs = arrays[key]
+        assert found.quality.max() >= theirs.max() - 2 * theirs.std(ddof=1) - 1e-9, key
+        assert found.quality.mean() >= theirs.mean() - theirs.std(ddof=1) - 1e-9, key
+
+
+def test_the_plain_move_finds_less():
+    """Yang 2021: it is offered nowhere but here and in the benchmarks."""
+    fc, _ = random_network(0, windows=10, regions=50)
+    model = d.modularity(fc)
+    seeds = np.arange(20, dtype=np.uint64)
+    plain, weighted = (d.quality_of(model, search(model, seeds, greedy=greedy)) for greedy in (True, False))
+    assert plain.mean() < weighted.mean()
+
+
+def test_quality_of_windows_adds_up():
+    fc, labels = random_network(3)
+    model = d.modularity(fc, 1.3, 0.0, "gomez")
+    by_window = d.window_quality(model, labels)
+    assert by_window @ model.two_m / model.two_mu == pytest.approx(d.quality_of(model, labels), abs=1e-12)
+    assert d.window_quality(model, np.stack([labels, labels])).shape == (2, 3)
+
+
+def test_more_communities_than_labels_are_refused():
+    model = d.modularity(np.zeros((330, 100, 100)), 1.0, 0.0, "uniform", a=1.0)
+    with pytest.raises(UsageError, match="more than 32767 communities"):
+        search(model, np.zeros(1, dtype=np.uint64), match=False)
+
+
+def test_a_coupling_beyond_all_weights_makes_windows_one():
+    fc, _ = planted(noise=0.5)
+    found = d.multilayer_communities(fc, 1.0, 1e12, restarts=10, seed=0).labels
+    assert (found == found[:, :1]).all()
+    apart = d.modularity(fc, 1.0, 0.0)
+    static = d.multilayer_communities(fc.mean(axis=0)[None], restarts=10, seed=0).labels
+    everywhere = np.repeat(static, len(fc), axis=1)
+    assert d.quality_of(apart, found).max() >= 0.98 * d.quality_of(apart, everywhere).max()
 
 
 def test_windows_without_positive_weights_are_judged_by_their_negative_ones():
@@ -277,6 +344,7 @@ def test_nothing_at_all_has_no_quality():
         (lambda fc, _: d.modularity(fc, null="random"), "must be one of ng"),
         (lambda fc, _: d.modularity(fc, a=0.3), "a fixes the null model 'uniform'"),
         (lambda fc, _: d.multilayer_communities(fc, restarts=0), "restarts is 0"),
+        (lambda fc, _: d.multilayer_communities(fc, optimiser="move"), "must be one of louvain, leiden"),
         (lambda fc, labels: d.multilayer_quality(fc, labels[:2]), r"\(3, 8\) is needed"),
     ],
 )

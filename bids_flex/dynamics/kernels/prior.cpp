@@ -12,8 +12,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <vector>
+
+#include "rows.hpp"
 
 namespace nb = nanobind;
 
@@ -24,24 +25,10 @@ using Networks = nb::ndarray<const std::int16_t, nb::ndim<1>, nb::c_contig, nb::
 using Labels = nb::ndarray<std::int16_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Counts = nb::ndarray<std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-template <class To, class From>
-To bits_as(From from) {
-    To to;
-    static_assert(sizeof(To) == sizeof(From), "the same bits, read as another type");
-    std::memcpy(&to, &from, sizeof(to));
-    return to;
-}
-
-// Fisher z of r in [0, 1], clipped as everywhere else so that a perfect correlation is strong and not infinite.
-inline double fisher_z(double size) {
-    const double r = std::min(size, 1.0 - 1e-7);
-    return 0.5 * std::log((1.0 + r) / (1.0 - r));
-}
-
-// Round a number below 2^51 to an integer by adding 3 * 2^51, whose last digit is worth one.
-inline std::int64_t to_integer(double value) {
-    constexpr double shift = 6755399441055744.0;
-    return bits_as<std::int64_t>(value + shift) - bits_as<std::int64_t>(shift);
+// Where the lowest value stands first.
+std::size_t first_lowest(const std::vector<double>& values) {
+    return static_cast<std::size_t>(
+        std::find(values.begin(), values.end(), lowest(values.data(), values.size())) - values.begin());
 }
 
 // One window's search. Connection strengths are held as integers (F times a power of two), so that sums over networks
@@ -50,17 +37,19 @@ class Window {
 public:
     Window(std::size_t regions, std::size_t networks)
         : n_(regions), k_(networks), f_(regions * regions), sum_(regions * networks), total_(regions),
-          cost_(regions), size_(networks), label_(regions) {}
+          cost_(regions), size_(networks), label_(regions), members_(networks) {}
 
     // Take a window and put every region into its own network; false when it is not finite and symmetric.
     bool start(const double* fc, const std::int16_t* networks, bool fisher) {
         if (!take_strengths(fc, fisher)) return false;
         std::fill(sum_.begin(), sum_.end(), 0);
         std::fill(size_.begin(), size_.end(), 0);
+        for (auto& members : members_) members.clear();
         for (std::size_t i = 0; i < n_; ++i) {
             label_[i] = static_cast<std::size_t>(networks[i] - 1);
             ++size_[label_[i]];
-            add_row(&sum_[label_[i] * n_], i);
+            members_[label_[i]].push_back(i);
+            add_row(&sum_[label_[i] * n_], &f_[i * n_], n_);
         }
         for (std::size_t i = 0; i < n_; ++i) {
             total_[i] = 0;
@@ -74,7 +63,8 @@ public:
     int search(int max_iterations) {
         std::size_t previous = n_;
         for (int iteration = 1; iteration <= max_iterations; ++iteration) {
-            const std::size_t worst = worst_region();
+            // the first one on ties
+            const std::size_t worst = first_lowest(cost_);
             if (worst == previous) return iteration;
             move(worst, best_network(worst));
             previous = worst;
@@ -87,18 +77,33 @@ public:
 private:
     // Strengths become integers below 2^50: they round exactly, and sums over thousands of regions stay below 2^63.
     bool take_strengths(const double* fc, bool fisher) {
-        // Fisher z of what is clipped stays below 16
-        const double scale = fisher ? 0x1.0p46 : scale_of(fc);
+        const double scale = fisher ? 0.0 : scale_of(fc);
         for (std::size_t i = 0; i < n_; ++i) {
-            for (std::size_t j = 0; j < i; ++j) {
-                const double value = fc[i * n_ + j];
-                // also true of what is not finite
-                if (!(std::fabs(value - fc[j * n_ + i]) <= 1e-9)) return false;
-                const double size = std::fabs(value);
-                f_[i * n_ + j] = f_[j * n_ + i] = to_integer((fisher ? fisher_z(size) : size) * scale);
+            if (fisher) {
+                fisher_row(&f_[i * n_], fc + i * n_, i);
+            } else {
+                size_row(&f_[i * n_], fc + i * n_, i, scale);
+            }
+        }
+        // the other triangle, in blocks that a cache holds
+        for (std::size_t top = 0; top < n_; top += kBlock) {
+            for (std::size_t left = 0; left <= top; left += kBlock) {
+                if (!mirror(fc, top, left)) return false;
             }
         }
         return true;
+    }
+
+    bool mirror(const double* fc, std::size_t top, std::size_t left) {
+        bool sound = true;
+        for (std::size_t i = top; i < std::min(top + kBlock, n_); ++i) {
+            for (std::size_t j = left; j < std::min(left + kBlock, i); ++j) {
+                // false for what is not finite, too
+                sound &= std::fabs(fc[i * n_ + j] - fc[j * n_ + i]) <= 1e-9;
+                f_[j * n_ + i] = f_[i * n_ + j];
+            }
+        }
+        return sound;
     }
 
     double scale_of(const double* fc) const {
@@ -111,16 +116,6 @@ private:
         return std::ldexp(1.0, 50 - exponent);
     }
 
-    void add_row(std::int64_t* sums, std::size_t region) const {
-        const std::int64_t* row = &f_[region * n_];
-        for (std::size_t i = 0; i < n_; ++i) sums[i] += row[i];
-    }
-
-    void subtract_row(std::int64_t* sums, std::size_t region) const {
-        const std::int64_t* row = &f_[region * n_];
-        for (std::size_t i = 0; i < n_; ++i) sums[i] -= row[i];
-    }
-
     // NaN (a mean over nothing) is kept as infinity, which sorts last as well.
     double cost(std::size_t i) const {
         const std::size_t own = label_[i];
@@ -129,19 +124,6 @@ private:
         const double outside = static_cast<double>(total_[i] - to_own) / (static_cast<double>(n_) - size_[own]);
         const double value = (inside - outside) / (inside + outside);
         return std::isnan(value) ? INFINITY : value;
-    }
-
-    // The region with the lowest cost, the first one on ties.
-    std::size_t worst_region() const {
-        std::size_t worst = 0;
-        double lowest = INFINITY;
-        for (std::size_t i = 0; i < n_; ++i) {
-            if (cost_[i] < lowest) {
-                lowest = cost_[i];
-                worst = i;
-            }
-        }
-        return worst;
     }
 
     // The network with the highest mean connection to a region, itself left out; the first one on ties.
@@ -162,20 +144,23 @@ private:
     void move(std::size_t region, std::size_t to) {
         const std::size_t from = label_[region];
         if (from == to) return;
-        subtract_row(&sum_[from * n_], region);
-        add_row(&sum_[to * n_], region);
+        move_row(&sum_[from * n_], &sum_[to * n_], &f_[region * n_], n_);
         label_[region] = to;
         size_[from] -= 1.0;
         size_[to] += 1.0;
-        for (std::size_t i = 0; i < n_; ++i) {
-            if (label_[i] == from || label_[i] == to) cost_[i] = cost(i);
-        }
+        auto& left = members_[from];
+        left.erase(std::find(left.begin(), left.end(), region));
+        members_[to].push_back(region);
+        for (const std::size_t i : left) cost_[i] = cost(i);
+        for (const std::size_t i : members_[to]) cost_[i] = cost(i);
     }
 
+    static constexpr std::size_t kBlock = 16;
     std::size_t n_, k_;
     std::vector<std::int64_t> f_, sum_, total_;
     std::vector<double> cost_, size_;
     std::vector<std::size_t> label_;
+    std::vector<std::vector<std::size_t>> members_;  // of each network, in any order
 };
 
 // Returns the number of windows searched: fewer than there are when one is not finite and symmetric.
