@@ -84,7 +84,7 @@ def engine_of(engine: str, keep: np.ndarray) -> Measure:
 
 
 def held_against_null(
-    series: np.ndarray, keep: np.ndarray, engine: str, surrogates: int, seed: int, *, bridged: bool = True
+    series: np.ndarray, keep: np.ndarray, engine: str, surrogates: int, seed: int, *, mirrored: bool = True
 ) -> tuple[float, float]:
     """Clean, search, measure and repeat with phase surrogates; z, and the randomised rank of the observed value.
 
@@ -94,7 +94,7 @@ def held_against_null(
     """
     cleaned = signal.clean_series(series, np.empty((VOLUMES, 0)), keep, TR_S)
     refilter = signal.Refilter(keep, TR_S, *BAND_HZ)
-    draw = dynamics.series_surrogates("phase", cleaned.unfiltered, refilter, keep if bridged else None)
+    draw = dynamics.series_surrogates("phase", cleaned.unfiltered, refilter, keep if mirrored else None)
     measure = engine_of(engine, keep)
     observed = measure(cleaned.series)
     null = dynamics.null_distribution(draw, measure, surrogates, seed)
@@ -113,11 +113,11 @@ def many(
     simulations: int,
     surrogates: int,
     *,
-    bridged: bool = True,
+    mirrored: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Do so for many simulations; z and ranks, each of shape (simulations,)."""
     found = [
-        held_against_null(make(seed), censored(share, seed), engine, surrogates, seed, bridged=bridged)
+        held_against_null(make(seed), censored(share, seed), engine, surrogates, seed, mirrored=mirrored)
         for seed in range(simulations)
     ]
     return np.array([z for z, _ in found]), np.array([rank for _, rank in found])
@@ -147,13 +147,13 @@ def uniform(simulations: int, surrogates: int) -> None:
 
 
 def censoring(simulations: int, surrogates: int) -> None:
-    """Print what censoring does to z of stationary series, gaps bridged by straight lines or left as cleaned."""
+    """Print what censoring does to z of stationary series, gaps filled with kept volumes or left as cleaned."""
     print(f"| engine | gaps | censored | {SPREAD} |")
     print("|---" * 7 + "|")
     for engine in ("prior", "multilayer"):
-        for gaps in ("straight lines", "splines"):
+        for gaps in ("volumes", "splines"):
             for share in (0.0, 0.1, 0.2, 0.3, 0.4):
-                z, rank = many(stationary, share, engine, simulations, surrogates, bridged=gaps == "straight lines")
+                z, rank = many(stationary, share, engine, simulations, surrogates, mirrored=gaps == "volumes")
                 print(f"| {engine} | {gaps} | {share:.0%} | {row(z, rank)} |", flush=True)
 
 

@@ -69,7 +69,7 @@ class SeriesSurrogates:
     Attributes
     ----------
     source : ndarray, shape (T, N)
-        Unfiltered series that surrogates are made of, gaps bridged.
+        Unfiltered series that surrogates are made of, gaps filled.
     unfiltered : callable
         Makes an unfiltered surrogate (T, N) from a seed.
     refilter : callable
@@ -110,7 +110,7 @@ def series_surrogates(
 
     Cubic splines through unfiltered volumes swing far out in the gaps, each region by itself, and a surrogate spreads
     that over the whole run: its correlations are weaker than those of the observed kept volumes, and z is much too
-    low. With ``keep``, straight lines take the place of whatever fills the gaps.
+    low. With ``keep``, whole kept volumes from both sides of a gap take the place of whatever fills it.
 
     Parameters
     ----------
@@ -121,8 +121,8 @@ def series_surrogates(
     refilter : callable, optional
         Fills, filters and censors a surrogate (T, N) as the observed series were; by default nothing is done.
     keep : array of bool, shape (T,), optional
-        False for censored volumes, which are then bridged by straight lines, and do not count for ``var``; by default
-        all volumes count as they are.
+        False for censored volumes, which are then filled anew and do not count for ``var``; by default all volumes
+        count as they are.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def series_surrogates(
     kept = np.ones(len(source), dtype=bool) if keep is None else np.asarray(keep, dtype=bool)
     if kept.shape != source.shape[:1] or not kept.any():
         raise UsageError(f"keep has shape {kept.shape} with {kept.sum()} kept volumes for {len(source)} volumes")
-    source = _bridged(source, kept)
+    source = _mirrored(source, kept)
     if kind not in SERIES_KINDS:
         raise UsageError(f"surrogate kind is {kind!r}; it must be one of {', '.join(SERIES_KINDS)}")
     if kind == "var":
@@ -146,11 +146,26 @@ def series_surrogates(
     return SeriesSurrogates(source, make, refilter or _unchanged)
 
 
-def _bridged(series: Floats, kept: NDArray[np.bool_]) -> Floats:
-    """Join kept volumes by straight lines; before the first and after the last one, repeat it."""
-    out, volumes = series.copy(), np.flatnonzero(kept)
-    for region in out.T:
-        region[~kept] = np.interp(np.flatnonzero(~kept), volumes, region[kept])
+def _mirrored(series: Floats, kept: NDArray[np.bool_]) -> Floats:
+    """Fill gaps with the kept volumes before them, backwards, going over into those after them, backwards.
+
+    Whole volumes keep what regions share, and weights whose squares add up to 1 keep the variance.
+    """
+    out, volumes, gaps = series.copy(), np.flatnonzero(kept), np.flatnonzero(~kept)
+    last, mean = volumes.size - 1, series[kept].mean(axis=0)
+    # number, among the kept volumes, of the first one after each censored volume
+    following = np.searchsorted(volumes, gaps)
+    for after in np.unique(following):
+        gap = gaps[following == after]
+        step = np.arange(1, gap.size + 1)
+        share = step / (gap.size + 1)
+        if after == 0 or after > last:
+            # one side is all that there is
+            share = np.full(gap.size, float(after == 0))
+        before = series[volumes[np.clip(after - 1 - step, 0, last)]] - mean
+        behind = series[volumes[np.clip(after + step[::-1], 0, last)]] - mean
+        turn = share[:, None] * np.pi / 2
+        out[gap] = mean + np.cos(turn) * before + np.sin(turn) * behind
     return out
 
 

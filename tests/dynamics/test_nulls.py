@@ -150,12 +150,34 @@ def test_surrogates_are_refiltered():
     assert np.isnan(found[~keep]).all()
 
 
-def test_censored_volumes_are_bridged_by_straight_lines():
-    ts = np.array([[9.0, 9], [1, 5], [9, 9], [9, 9], [4, 2], [0, 0], [9, 9]])
-    found = d.series_surrogates("phase", ts, keep=[False, True, False, False, True, True, False])
-    np.testing.assert_allclose(found.source, [[1, 5], [1, 5], [2, 4], [3, 3], [4, 2], [0, 0], [0, 0]])
+def test_gaps_are_filled_with_kept_volumes_from_both_sides():
+    """Eleven volumes: the first one, 4 and 5, and the last two are censored."""
+    ts = np.stack([np.arange(11.0), np.arange(11.0) ** 2], axis=1)
+    keep = np.array([False, True, True, True, False, False, True, True, True, False, False])
+    ts -= ts[keep].mean(axis=0)
+    ts[~keep] = 1e6
+    found = d.series_surrogates("phase", ts + 7, keep=keep)
+    expected = ts.copy()
+    expected[0] = ts[2]
+    # a third and two thirds of a quarter turn: cos 30 and sin 30 degrees, then the other way round
+    near, far = np.sqrt(3) / 2, 0.5
+    expected[4] = near * ts[2] + far * ts[8]
+    expected[5] = far * ts[1] + near * ts[7]
+    expected[9], expected[10] = ts[7], ts[6]
+    np.testing.assert_allclose(found.source, expected + 7)
     np.testing.assert_array_equal(found(3), d.phase_surrogate(found.source, 3))
     np.testing.assert_array_equal(d.series_surrogates("phase", ts).source, ts)
+
+
+@given(arrays(bool, 60, elements=st.booleans()).filter(lambda keep: keep.any()))
+def test_filled_gaps_hold_nothing_that_was_censored(keep):
+    ts = series(60)
+    ts[~keep] = np.inf
+    # what is not finite would be refused; what is huge would be seen
+    found = d.series_surrogates("phase", np.where(keep[:, None], ts, 1e9), keep=keep).source
+    np.testing.assert_array_equal(found[keep], ts[keep])
+    mean = ts[keep].mean(axis=0)
+    assert (np.abs(found - mean).max(axis=0) <= np.sqrt(2) * np.abs(ts[keep] - mean).max(axis=0) + 1e-9).all()
 
 
 @pytest.mark.parametrize(("kind", "low", "high"), [("phase", 0, 1e-10), ("var", 0.01, 1), ("iaaft", 1e-4, 0.05)])
