@@ -33,9 +33,6 @@ from bids_flex.dynamics.multilayer import (
     window_quality,
 )
 from bids_flex.dynamics.nulls import (
-from bids_flex.dynamics.pamfil import PamfilFit, pamfil_estimate, pamfil_fixed_point
-from bids_flex.dynamics.prior import prior_communities
-from bids_flex.dynamics.surrogates import (
     NullStatistics,
     SeriesSurrogates,
     compare,
@@ -44,6 +41,7 @@ from bids_flex.dynamics.surrogates import (
     series_surrogates,
     window_surrogates,
 )
+from bids_flex.dynamics.pamfil import PamfilFit, pamfil_estimate, pamfil_fixed_point
 from bids_flex.dynamics.prior import prior_communities
 from bids_flex.dynamics.profile import ORDER_FREE, Profile, profile
 from bids_flex.dynamics.surrogates import (
@@ -67,9 +65,9 @@ __all__ = [
     "Landscape",
     "Modularity",
     "NullStatistics",
+    "PamfilFit",
     "Profile",
     "SeriesSurrogates",
-    "PamfilFit",
     "WindowPlan",
     "allegiance",
     "champ_domains",
@@ -115,8 +113,8 @@ __all__ = [
     "switches_per_minute",
     "to_volumes",
     "var_surrogate",
-    "window_surrogates",
     "window_quality",
+    "window_surrogates",
     "window_taper",
     "windowed_connectivity",
 ]
