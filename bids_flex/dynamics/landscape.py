@@ -13,6 +13,7 @@ from bids_flex.dynamics.multilayer import (
     Communities,
     Modularity,
     Null,
+    Optimiser,
     modularity,
     multilayer_communities,
     quality_of,
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
+
+MOST_ALONE = 0.1
+"""Share of regions that are a community of their own above which a partition is no recommendation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +128,7 @@ def sweep(
     gammas: ArrayLike,
     omegas: ArrayLike,
     null: Null = "signed",
+    optimiser: Optimiser = "louvain",
     restarts: int = 10,
     seed: int = 0,
     threads: int | None = None,
@@ -140,7 +145,7 @@ def sweep(
         Resolutions and couplings, at least 0, each but once.
     restarts : int
         Searches at each point.
-    seed, threads
+    optimiser, seed, threads
         As in :func:`multilayer_communities`.
     pairs : array of bool, shape (W - 1,), optional
         Which pairs of windows count in flexibility; all by default. Couplings join all of them.
@@ -166,7 +171,7 @@ def sweep(
     planes, best = np.empty((gamma.size, 3)), np.empty((gamma.size, windows, regions), dtype=np.int16)
     for p, child in enumerate(np.random.SeedSequence(seed).spawn(gamma.size)):
         number = int(child.generate_state(1, np.uint64)[0])
-        found = multilayer_communities(fc, gamma[p], omega[p], null, restarts, number, threads, fixed)
+        found = multilayer_communities(fc, gamma[p], omega[p], null, optimiser, restarts, number, threads, fixed)
         best[p] = found.labels[found.quality.argmax()]
         planes[p] = _planes_of(models, best[p])
         told[:, p] = *_spread(found, pairs), *_sizes(best[p])
@@ -235,12 +240,11 @@ def recommend(landscape: Landscape, domains: Domains) -> tuple[float, float]:
     """Choose resolution and coupling: the middle of the widest domain whose partition says something.
 
     The rule: of the domains of :func:`champ_domains`, the widest (the first on ties) whose partition has at least two
-    communities in every window and is not one community per region; gamma and omega are its centre of gravity. A
+    communities in every window and at most a tenth of all regions alone; gamma and omega are its centre of gravity. A
     partition that stays the best over a wide range does not hang on the choice. Groups are not known here.
 
     Where nearly every grid point has a best partition of its own, as in real brains, domains are hardly wider than
-    the grid's cells, and the widest says little and may have most regions alone: look at ``domains.share`` and
-    ``landscape.alone`` before relying on it.
+    the grid's cells, and the widest says little: look at ``domains.share`` before relying on it.
 
     Parameters
     ----------
@@ -262,11 +266,11 @@ def recommend(landscape: Landscape, domains: Domains) -> tuple[float, float]:
     """
     _matching(landscape, domains)
     for partition, vertices in zip(domains.partition, domains.vertices, strict=True):
-        if landscape.fewest[partition] > 1 and landscape.alone[partition] < 1:
+        if landscape.fewest[partition] > 1 and landscape.alone[partition] <= MOST_ALONE:
             gamma, omega = centroid(vertices)
             return float(gamma), float(omega)
     raise RunError(
-        "every best partition has a window with one community, or one community per region; "
+        "every best partition has a window with one community, or more than a tenth of the regions alone; "
         "sweep another range of gamma"
     )
 

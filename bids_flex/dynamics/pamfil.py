@@ -9,7 +9,7 @@ import numpy as np
 
 from bids_flex.dynamics.landscape import quality_planes
 from bids_flex.dynamics.measures import flexibility
-from bids_flex.dynamics.multilayer import modularity, multilayer_communities
+from bids_flex.dynamics.multilayer import Optimiser, modularity, multilayer_communities
 from bids_flex.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ def pamfil_fixed_point(
     gamma: float = 1.0,
     omega: float = 1.0,
     null: str = "ng",
+    optimiser: Optimiser = "louvain",
     restarts: int = 10,
     rounds: int = 20,
     seed: int = 0,
@@ -157,7 +158,7 @@ def pamfil_fixed_point(
         Searches in each round, the best of which counts.
     rounds : int
         At most so many rounds, at least 1.
-    seed, threads
+    optimiser, seed, threads
         As in :func:`multilayer_communities`.
 
     Returns
@@ -181,7 +182,7 @@ def pamfil_fixed_point(
     used = (float(gamma), float(omega))
     for done, child in enumerate(np.random.SeedSequence(seed).spawn(rounds), start=1):
         number = int(child.generate_state(1, np.uint64)[0])
-        found = multilayer_communities(fc, *used, "ng", restarts, number, threads)
+        found = multilayer_communities(fc, *used, "ng", optimiser, restarts, number, threads)
         labels = found.labels[found.quality.argmax()]
         told = pamfil_estimate(fc, labels, "ng", pairs)
         _refuse_nothing(told[0], labels, used)

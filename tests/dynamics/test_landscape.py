@@ -88,7 +88,7 @@ def test_a_sweep_tells_what_single_searches_would(null):
         assert found.quality_best[p] == pytest.approx(d.quality_of(model, best))
         assert height(found.planes[p], gamma, omega) == pytest.approx(found.quality_best[p] * model.two_mu)
         seed = int(np.random.SeedSequence(8).spawn(6)[p].generate_state(1, np.uint64)[0])
-        alone = d.multilayer_communities(fc, gamma, omega, null, 4, seed, a=fixed)
+        alone = d.multilayer_communities(fc, gamma, omega, null, restarts=4, seed=seed, a=fixed)
         assert found.quality_mean[p] == pytest.approx(np.mean(alone.quality))
         assert found.quality_sd[p] == pytest.approx(np.std(alone.quality, ddof=1))
         assert found.n_communities_mean[p] == np.mean([np.unique(one).size for one in alone.labels])
@@ -199,15 +199,15 @@ def made(planes, fewest, alone):
 
 
 def test_the_choice_by_hand():
-    """Three strips of gamma, meeting at 1 and 3: the widest is one community, the next one community per region."""
+    """Three strips of gamma, meeting at 1 and 3: the widest is one community, the next has many regions alone."""
     planes = [[0, 0, 0], [1, -1, 0], [-3, 1, 0]]
     domains = d.champ_domains(planes, (0, 9), (0, 2))
     np.testing.assert_allclose(domains.share, [6 / 9, 2 / 9, 1 / 9])
-    assert d.recommend(made(planes, [2, 2, 2], [0.5, 0, 0.9]), domains) == pytest.approx((6.0, 1.0))
-    assert d.recommend(made(planes, [2, 2, 1], [0.5, 0, 0.0]), domains) == pytest.approx((2.0, 1.0))
-    assert d.recommend(made(planes, [8, 2, 1], [1.0, 0, 0.0]), domains) == pytest.approx((0.5, 1.0))
+    assert d.recommend(made(planes, [2, 2, 2], [0.5, 0, 0.1]), domains) == pytest.approx((6.0, 1.0))
+    assert d.recommend(made(planes, [2, 2, 1], [0.1, 0, 0.0]), domains) == pytest.approx((2.0, 1.0))
+    assert d.recommend(made(planes, [8, 2, 1], [0.2, 0, 0.0]), domains) == pytest.approx((0.5, 1.0))
     with pytest.raises(RunError, match="another range of gamma"):
-        d.recommend(made(planes, [8, 1, 1], [1.0, 0, 0.0]), domains)
+        d.recommend(made(planes, [8, 1, 1], [0.2, 0, 0.0]), domains)
 
 
 def test_the_table_has_a_row_per_grid_point():
@@ -243,7 +243,7 @@ SMALL = d.sweep(FC, [1.0], [1.0], restarts=1)
         (lambda: d.quality_planes(FC, [[1, 2]]), UsageError, "is needed"),
         (lambda: d.pool([]), UsageError, "at least 1"),
         (lambda: d.pool([SMALL, d.sweep(FC, [1.0], [2.0], restarts=1)]), UsageError, "landscape 1 has another grid"),
-        (lambda: d.pool([SMALL, d.sweep(FC, [1.0], [1.0], "ng", 1)]), UsageError, "null model 'ng'"),
+        (lambda: d.pool([SMALL, d.sweep(FC, [1.0], [1.0], "ng", restarts=1)]), UsageError, "null model 'ng'"),
         (lambda: d.recommend(SMALL, d.champ_domains(np.eye(3), (0, 1), (0, 1))), UsageError, "of 3 planes"),
         (lambda: d.landscape_table(SMALL, d.champ_domains(np.eye(3), (0, 1), (0, 1))), UsageError, "1 grid points"),
     ],
