@@ -191,6 +191,7 @@ def _search_multilayer(blocks: Iterable[Floats], task: Task) -> Found:
         settings.gamma,
         settings.omega,
         settings.modularity_null,
+        settings.optimiser,
         restarts=task.restarts,
         seed=task.seed("search"),
         threads=task.threads,
@@ -220,13 +221,14 @@ def _multilayer_further(fc: Floats, found: Found, task: Task) -> Further:
         grid.gammas,
         grid.omegas,
         null,
+        settings.optimiser,
         restarts=grid.restarts,
         seed=task.seed("sweep"),
         threads=task.threads,
         a=settings.a,
         pairs=task.pairs,
     )
-    facts = {"Optimiser": "louvain", "Restarts": grid.restarts, **landscape_facts(landscape)}
+    facts = {"Optimiser": settings.optimiser, "Restarts": grid.restarts, **landscape_facts(landscape)}
     if null == "ng":
         facts["Pamfil"] = _estimated(fc, task)
     return Further({"restarts": restarts, "sweep": landscape_columns(landscape)}, {"sweep": {"Sweep": facts}})
@@ -238,7 +240,12 @@ def _estimated(fc: Floats, task: Task) -> dict[str, Any]:
     start = (settings.gamma, settings.omega)
     try:
         fit = dynamics.pamfil_fixed_point(
-            fc, *start, seed=task.seed("estimate"), threads=task.threads, pairs=task.pairs
+            fc,
+            *start,
+            optimiser=settings.optimiser,
+            seed=task.seed("estimate"),
+            threads=task.threads,
+            pairs=task.pairs,
         )
     except RunError as error:
         return {"Gamma": None, "Omega": None, "Reason": str(error)}

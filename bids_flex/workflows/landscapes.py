@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 RULE = (
-    "Middle of the widest domain whose partition has at least two communities in every window and is not one community "
-    "per region; groups are not known here."
+    "Middle of the widest domain whose partition has at least two communities in every window and at most a tenth of "
+    "the regions alone; groups are not known here. A domain hardly wider than the grid's cells says little: look at "
+    "its share."
 )
 
 BESIDE = {"fewest": "fewest_communities", "alone": "share_alone"}
@@ -67,7 +68,8 @@ def _recommended(landscape: Landscape, domains: Domains) -> dict[str, Any]:
         gamma, omega = dynamics.recommend(landscape, domains)
     except RunError as error:
         return {"Gamma": None, "Omega": None, "Rule": RULE, "Reason": str(error)}
-    return {"Gamma": gamma, "Omega": omega, "Rule": RULE}
+    best = int(np.argmax(landscape.planes @ np.array([1.0, gamma, omega])))
+    return {"Gamma": gamma, "Omega": omega, "Share": float(domains.share[domains.of_plane[best]]), "Rule": RULE}
 
 
 def read_landscape(columns: Mapping[str, Floats], facts: Mapping[str, Any]) -> Landscape:

@@ -137,11 +137,25 @@ def test_a_sweep_is_that_of_the_library(swept):
     assert sum(one["Share"] for one in told["Sweep"]["Domains"]) == pytest.approx(1)
     recommended = told["Sweep"]["Recommended"]
     assert (recommended["Gamma"], recommended["Omega"]) == pytest.approx(d.recommend(found, domains), abs=1e-9)
+    assert recommended["Share"] in [one["Share"] for one in told["Sweep"]["Domains"]]
     fit = d.pamfil_fixed_point(fc, seed=seeds["Estimate"], pairs=plan.pairs)
     assert told["Sweep"]["Pamfil"]["Gamma"] == pytest.approx(fit.gamma, abs=1e-9)
     assert told["Sweep"]["Pamfil"]["Rounds"] == fit.rounds
     for column in table:
         assert told[column]["Description"]
+
+
+def test_the_optimiser_reaches_search_sweep_and_sidecar(study, tmp_path):
+    words = ["--engine", "multilayer", "--optimiser", "leiden", "--n-surrogates", "0", "--sweep-gamma", "0.8", "1.2"]
+    analyse(study, tmp_path, *words, "--sweep-omega", "1", "2")
+    fc, _ = multilayer_connectivity(tmp_path)
+    told = sidecar(tmp_path, engine="multilayer")
+    found = d.multilayer_communities(fc, optimiser="leiden", restarts=4, seed=told["Seeds"]["Search"])
+    np.testing.assert_allclose(read(tmp_path, "01", "desc-multilayer_restarts")["quality"], found.quality, atol=1e-10)
+    table, swept = sweep_of(tmp_path, "01")
+    grid = d.sweep(fc, [0.8, 1.2], [1.0, 2.0], optimiser="leiden", restarts=10, seed=told["Seeds"]["Sweep"])
+    np.testing.assert_allclose(table["quality_mean"], grid.quality_mean, atol=1e-10)
+    assert told["Modularity"]["Optimiser"] == swept["Sweep"]["Optimiser"] == "leiden"
 
 
 def test_only_ng_has_pamfils_estimate(study, tmp_path):
@@ -191,13 +205,10 @@ def test_null_values_are_those_of_the_library(study, tmp_path, engine):
             return d.prior_communities(fc, networks)[0]
         return d.multilayer_communities(fc, restarts=4, seed=told["Seeds"]["Search"]).labels
 
-    refilter = Refilter(keep, 2.0, 0.01, 0.1)
+    draw = d.series_surrogates("phase", clean["unfiltered"], Refilter(keep, 2.0, 0.01, 0.1), keep)
     children = np.random.SeedSequence(told["Seeds"]["Surrogates"]).spawn(5)
     seeds = [int(child.generate_state(1, np.uint64)[0]) for child in children]
-    # straight lines bridge censored volumes before surrogates are made
-    volumes = np.arange(149)
-    bridged = np.stack([np.interp(volumes, volumes[keep], one[keep]) for one in clean["unfiltered"].T], axis=1)
-    labels = [search(refilter(d.phase_surrogate(bridged, seed))) for seed in seeds]
+    labels = [search(draw(seed)) for seed in seeds]
     null = np.array([np.atleast_2d(d.flexibility(one, plan.pairs)).mean(axis=0) for one in labels])
     np.testing.assert_allclose(table["flexibility_null_mean"], null.mean(axis=0), atol=1e-10)
     np.testing.assert_allclose(table["flexibility_null_sd"], null.std(axis=0, ddof=1), atol=1e-10)
