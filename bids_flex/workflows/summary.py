@@ -197,7 +197,7 @@ def _warnings(job: Job, result: Result) -> list[str]:
     short_windows = short_window_note(job, result.engine.name)
     minutes, censored = quality["kept_minutes"], quality["share_censored"]
     short_scan = f"Only {minutes:.1f} minutes are usable; dynamic measures want 10, better 20 to 30 (Yang 2021)."
-    biased = f"{censored:.0%} of the volumes are censored: p and excess are approximate, and z is biased towards 0."
+    biased = f"{censored:.0%} of the volumes are censored: p and excess are approximate, and z is biased down."
     undefined = f"{censored:.0%} of the volumes are censored, more than {MOST_CENSORED:.0%}: z is n/a."
     checks = (
         (bool(short_windows), short_windows),
