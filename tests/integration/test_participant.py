@@ -15,7 +15,9 @@ import pandas as pd
 import pytest
 
 from bids_flex import dynamics as d
+from bids_flex.errors import OutputError, RunError
 from bids_flex.signal import Refilter
+from bids_flex.workflows import derivatives
 
 from .conftest import LEAN, PRIOR_ALONE, analyse, bids_flex, command, make_study, participant, status, tree
 
@@ -334,6 +336,26 @@ def test_fewer_engines_are_other_settings_and_leave_nothing_of_the_others(study,
     assert not list((out / "sub-01").rglob("*multilayer*"))
     assert participant(study, out, *words).code == 0
     assert status(out)["state"].tolist() == ["skipped"]
+    # nor may an engine be added to what others have been done without
+    refused = participant(study, out, "--participant-label", "01")
+    assert refused.code == 2
+    assert "engines was ['prior'], now ['prior', 'multilayer']" in refused.err
+
+
+def test_a_run_that_fails_while_it_is_replaced_is_not_done(study, tmp_path, monkeypatch):
+    analyse(study, tmp_path)
+    assert sidecar(tmp_path, engine="multilayer")
+    write = derivatives._write_engine
+
+    def full(job, result, common):
+        if result.engine.name == "multilayer":
+            raise OutputError("the disk is full")
+        write(job, result, common)
+
+    monkeypatch.setattr(derivatives, "_write_engine", full)
+    with pytest.raises(RunError, match="the disk is full"):
+        analyse(study, tmp_path)
+    assert not list(tmp_path.rglob("*desc-multilayer_dynamics.json"))
 
 
 def test_another_seed_is_another_setting_and_gives_other_numbers(study, done, tmp_path):
