@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from bids_flex import dynamics, signal
+from bids_flex.simulate import SimulationSettings, simulate_series
 
 TR_S = 2.0
 BAND_HZ = (0.01, 0.1)
@@ -53,6 +54,13 @@ def switching(seed: int) -> np.ndarray:
     out = steady.copy()
     out[np.ix_(away, moved)] = np.roll(steady, -7, axis=1)[np.ix_(away, moved)]
     return out
+
+
+def noisy(seed: int) -> np.ndarray:
+    """Simulate steady band-limited networks, and white noise of half the signals' size as scanners add it."""
+    settings = SimulationSettings(regions=REGIONS, duration_s=VOLUMES * TR_S, tr_s=TR_S, snr=1.5)
+    rng = np.random.default_rng(seed)
+    return simulate_series(settings, 0.0, 0.0, rng).series + 0.5 * rng.standard_normal((VOLUMES, REGIONS))
 
 
 def censored(share: float, seed: int) -> np.ndarray:
@@ -147,14 +155,14 @@ def uniform(simulations: int, surrogates: int) -> None:
 
 
 def censoring(simulations: int, surrogates: int) -> None:
-    """Print what censoring does to z of stationary series, gaps filled with kept volumes or left as cleaned."""
-    print(f"| engine | gaps | censored | {SPREAD} |")
-    print("|---" * 7 + "|")
-    for engine in ("prior", "multilayer"):
+    """Print what censoring does to z without switching, gaps filled with kept volumes or left as cleaned."""
+    print(f"| engine | series | gaps | censored | {SPREAD} |")
+    print("|---" * 8 + "|")
+    for engine, make in (("prior", stationary), ("prior", noisy), ("multilayer", stationary)):
         for gaps in ("volumes", "splines"):
             for share in (0.0, 0.1, 0.2, 0.3, 0.4):
-                z, rank = many(stationary, share, engine, simulations, surrogates, mirrored=gaps == "volumes")
-                print(f"| {engine} | {gaps} | {share:.0%} | {row(z, rank)} |", flush=True)
+                z, rank = many(make, share, engine, simulations, surrogates, mirrored=gaps == "volumes")
+                print(f"| {engine} | {make.__name__} | {gaps} | {share:.0%} | {row(z, rank)} |", flush=True)
 
 
 def main() -> None:

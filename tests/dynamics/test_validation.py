@@ -60,8 +60,9 @@ def test_the_autoregressions_of_the_simulations_have_their_closed_form(nulls):
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["prior", "multilayer"])
 def test_p_values_of_stationary_series_are_uniform(nulls, engine):
-    z, rank = nulls.many(nulls.periodic, 0.0, engine, 200, 39)
-    assert stats.kstest(rank, "uniform").pvalue > 0.01
+    z, rank = nulls.many(nulls.stationary, 0.0, engine, 200, 39)
+    # the counter-test below stays under 1e-6 with fewer runs
+    assert stats.kstest(rank, "uniform").pvalue > 0.001
     assert abs(z.mean()) < 0.25
 
 
@@ -76,7 +77,7 @@ def test_p_values_of_switching_series_are_not(nulls):
 def test_kept_volumes_in_the_gaps_keep_z_near_zero_and_splines_do_not(nulls):
     mirrored, _ = nulls.many(nulls.stationary, 0.1, "prior", 30, 39)
     splines, _ = nulls.many(nulls.stationary, 0.1, "prior", 30, 39, mirrored=False)
-    assert abs(mirrored.mean()) < 1.0
+    assert abs(mirrored.mean()) < 0.6
     assert splines.mean() < -1.2
 
 
