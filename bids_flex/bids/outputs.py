@@ -40,6 +40,8 @@ BIDSIGNORE = """\
 **/*_quality.json
 **/*_restarts.tsv
 **/*_restarts.json
+**/*_windows.tsv
+**/*_windows.json
 **/*_sweep.tsv
 **/*_sweep.json
 **/figures

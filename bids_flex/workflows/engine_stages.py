@@ -116,7 +116,8 @@ def _task(job: Job, engine: Engine, present: NDArray[np.bool_], plan: WindowPlan
     """Say what an engine needs to know."""
     numbers, _ = network_numbers(job.atlas)
     seed = partial(seed_of, job, engine.name)
-    return Task(job.science, numbers[present], plan.pairs, seed, restarts, threads)
+    onsets_s = np.asarray(plan.starts * job.run.tr_s, dtype=np.float64)
+    return Task(job.science, numbers[present], plan.pairs, onsets_s, seed, restarts, threads)
 
 
 def _labels(found: NDArray[np.int16], present: NDArray[np.bool_]) -> NDArray[np.int16]:

@@ -40,6 +40,8 @@ class Task:
         Network of each region, from 1; numbers may be missing.
     pairs : ndarray of bool, shape (W - 1,)
         Which pairs of consecutive windows count.
+    onsets_s : ndarray, shape (W,)
+        Start of each window.
     seed : callable
         Gives the seed of what random numbers are drawn for, such as ``search``.
     restarts : int
@@ -51,6 +53,7 @@ class Task:
     science: Science
     networks: NDArray[np.int64]
     pairs: NDArray[np.bool_]
+    onsets_s: Floats
     seed: Callable[[str], int]
     restarts: int
     threads: int
@@ -209,12 +212,13 @@ def _multilayer_partitions(found: Found, task: Task) -> dict[str, Labels]:
 
 
 def _multilayer_further(fc: Floats, found: Found, task: Task) -> Further:
-    """Tabulate the restarts and, if it is asked for, the sweep over resolution and coupling."""
+    """Tabulate restarts, windows and, if it is asked for, the sweep over resolution and coupling."""
     spread = dynamics.profile(found.labels, task.networks, task.pairs, step_s=1.0).spread
     restarts = {"seed": found.details["seeds"], "quality": found.details["quality"], **spread}
+    tables = {"restarts": restarts, "windows": _by_window(fc, found, task)}
     settings = task.science.multilayer
     if settings.sweep is None:
-        return Further({"restarts": restarts})
+        return Further(tables)
     grid, null = settings.sweep, settings.modularity_null
     landscape = dynamics.sweep(
         fc,
@@ -231,7 +235,22 @@ def _multilayer_further(fc: Floats, found: Found, task: Task) -> Further:
     facts = {"Optimiser": settings.optimiser, "Restarts": grid.restarts, **landscape_facts(landscape)}
     if null == "ng":
         facts["Pamfil"] = _estimated(fc, task)
-    return Further({"restarts": restarts, "sweep": landscape_columns(landscape)}, {"sweep": {"Sweep": facts}})
+    return Further({**tables, "sweep": landscape_columns(landscape)}, {"sweep": {"Sweep": facts}})
+
+
+def _by_window(fc: Floats, found: Found, task: Task) -> dict[str, NDArray[Any]]:
+    """Give quality and number of communities of every window by itself, over restarts."""
+    settings = task.science.multilayer
+    model = dynamics.modularity(fc, settings.gamma, settings.omega, settings.modularity_null, settings.a)
+    quality = dynamics.window_quality(model, found.labels)
+    kinds = np.array([[np.unique(window).size for window in one] for one in found.labels])
+    sd = quality.std(axis=0, ddof=1) if len(quality) > 1 else np.full(len(fc), np.nan)
+    return {
+        "onset": task.onsets_s,
+        "window_quality_mean": quality.mean(axis=0),
+        "window_quality_sd": sd,
+        "window_communities_mean": kinds.mean(axis=0),
+    }
 
 
 def _estimated(fc: Floats, task: Task) -> dict[str, Any]:

@@ -96,6 +96,10 @@ def test_the_multilayer_tables_agree_with_each_other(done):
     assert told["Global"]["flexibility"] == pytest.approx(moved.mean(), abs=1e-11)
     best = read(done, "01", "desc-multilayerbest_communities").iloc[:, 3:].to_numpy()
     assert d.multilayer_quality(fc, best) == pytest.approx(restarts["quality"].max(), abs=1e-10)
+    windows = read(done, "01", "desc-multilayer_windows")
+    own = d.window_quality(d.modularity(fc), found.labels)
+    np.testing.assert_allclose(windows["window_quality_mean"], own.mean(axis=0), atol=1e-10)
+    np.testing.assert_allclose(windows["onset"], plan.starts * 2.0)
     agreed = read(done, "01", "desc-multilayerconsensus_communities").iloc[:, 3:].to_numpy()
     np.testing.assert_array_equal(agreed, d.consensus_communities(found.labels, told["Seeds"]["Consensus"]))
     allegiance = read(done, "01", "stat-allegiance_desc-multilayer_relmat").to_numpy()
@@ -283,7 +287,7 @@ def test_sidecars_say_what_was_done(done, study):
 def test_every_table_has_a_dictionary_with_every_column(done):
     tables = list(done.rglob("*.tsv"))
     # signal and quality; each engine; the status
-    assert len(tables) == 6 * (4 + 3 + 5) + 1
+    assert len(tables) == 6 * (4 + 3 + 6) + 1
     for path in tables:
         described = json.loads(path.with_suffix(".json").read_text())
         for column in pd.read_csv(path, sep="\t", nrows=1).columns:

@@ -24,8 +24,8 @@ def connectivity(windows=6, regions=8, seed=0):
 
 
 def task(networks, science=None, restarts=1, threads=1):
-    pairs = np.ones(5, dtype=bool)
-    return Task(science or Science(), np.asarray(networks), pairs, len, restarts, threads)
+    pairs, onsets_s = np.ones(5, dtype=bool), np.arange(6) * 50.0
+    return Task(science or Science(), np.asarray(networks), pairs, onsets_s, len, restarts, threads)
 
 
 def test_engines_run_in_one_order_whatever_the_words_say():
@@ -96,6 +96,24 @@ def test_the_first_labelling_is_the_best_where_none_has_quality():
     labels = np.tile(np.array([[1, 1, 2, 2]] * 6, dtype=np.int16), (3, 1, 1))
     found = Found(labels, {"quality": np.full(3, np.nan)})
     np.testing.assert_array_equal(MULTILAYER.partitions(found, task(np.ones(4, int)))["multilayerbest"], labels[0])
+
+
+def test_windows_have_their_own_quality():
+    """By hand: two pairs of regions that go together, each pair of weight 1 in both directions.
+
+    Strengths are 1 and 2m is 4, so that B = A - 1/4; the two communities hold 4 - 8/4 = 2 of a weight of 4.
+    """
+    window = np.zeros((4, 4))
+    window[0, 1] = window[1, 0] = window[2, 3] = window[3, 2] = 1.0
+    labels = np.tile(np.array([1, 1, 2, 2], dtype=np.int16), (2, 6, 1))
+    labels[1] = 1
+    found = Found(labels, {"quality": np.zeros(2), "seeds": np.zeros(2)})
+    table = MULTILAYER.further(np.tile(window, (6, 1, 1)), found, task(np.ones(4, int))).tables["windows"]
+    # all regions in one community hold 4 - 16/4 = 0
+    np.testing.assert_allclose(table["window_quality_mean"], 0.25)
+    np.testing.assert_allclose(table["window_quality_sd"], 0.5 / 2**0.5)
+    np.testing.assert_allclose(table["window_communities_mean"], 1.5)
+    np.testing.assert_array_equal(table["onset"], np.arange(6) * 50.0)
 
 
 def test_surrogates_have_no_more_restarts_than_the_run():
