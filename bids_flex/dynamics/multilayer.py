@@ -22,7 +22,7 @@ NULLS = ("ng", "signed", "gomez", "uniform")
 Optimiser = Literal["louvain", "leiden"]
 OPTIMISERS = ("louvain", "leiden")
 
-LARGEST_SUM = 2.0**28
+LARGEST_SUM = 2.0**29
 """What sums of modularity come to at most when they are written as integers of 32 bits."""
 
 
