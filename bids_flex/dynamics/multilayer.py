@@ -378,4 +378,4 @@ def _as_integers(model: Modularity) -> tuple[NDArray[np.int32], NDArray[np.int64
     for w in range(windows):
         np.rint(_weights(model.window(w)) * scale, out=b[w], casting="unsafe")
     # beyond 2^40 a coupling cannot grow any heavier than it is: nothing weighs against it
-    return b, np.rint(np.minimum(model.omega * scale, 2.0**40)).astype(np.int64)
+    return b, np.rint(np.minimum(model.omega, 2.0**40 / scale) * scale).astype(np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,30 +25,22 @@ LARGEST_CHANGE = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NullStatistics:
-    """An observed value beside its null distribution; arrays have the shape of what was observed.
+class Autoregression:
+    """A vector autoregression of order 1, x(t) - mean = (x(t - 1) - mean) @ coefficients + residual.
 
     Attributes
     ----------
-    mean, sd : ndarray
-        Of the null values.
-    excess : ndarray
-        Observed minus mean.
-    z : ndarray
-        Excess divided by sd; NaN where all null values are the same.
-    p_hi, p_lo : ndarray
-        Share of null values at least as high, at least as low, the observed one included.
-    p : ndarray
-        Two-sided: twice the smaller of both, at most 1.
+    mean : ndarray, shape (N,)
+        Of the series.
+    coefficients : ndarray, shape (N, N)
+        Row: region at t - 1; column: region at t.
+    residuals : ndarray, shape (T - 1, N)
+        Of the fit, centred.
     """
 
     mean: Floats
-    sd: Floats
-    excess: Floats
-    z: Floats
-    p_hi: Floats
-    p_lo: Floats
-    p: Floats
+    coefficients: Floats
+    residuals: Floats
 
 
 def phase_surrogate(ts: ArrayLike, seed: int) -> Floats:
@@ -76,7 +68,7 @@ def phase_surrogate(ts: ArrayLike, seed: int) -> Floats:
     ----------
     doi 10.1103/PhysRevLett.73.951
     """
-    series = _checked(ts)
+    series = checked_series(ts)
     volumes = len(series)
     spectrum = np.fft.rfft(series, axis=0)
     turn = np.exp(2j * np.pi * np.random.default_rng(seed).random(len(spectrum)))
@@ -87,10 +79,70 @@ def phase_surrogate(ts: ArrayLike, seed: int) -> Floats:
     return np.fft.irfft(spectrum * turn[:, None], n=volumes, axis=0)
 
 
-def var_surrogate(ts: ArrayLike, seed: int) -> Floats:
-    """Simulate a vector autoregression of order 1 that is fitted to the series by least squares.
+def fit_autoregression(ts: ArrayLike, kept_volumes: int | None = None) -> Autoregression:
+    """Fit a vector autoregression of order 1 by least squares.
 
-    Innovations are drawn, whole volumes at a time, from the fit's residuals.
+    Parameters
+    ----------
+    ts : array, shape (T, N)
+        Unfiltered regional series without gaps.
+    kept_volumes : int, optional
+        How many of the volumes were measured and not filled; all by default.
+
+    Raises
+    ------
+    RunError
+        When there are fewer than 5 kept volumes per region, or the fit is not stationary.
+    """
+    series = checked_series(ts)
+    regions = series.shape[1]
+    volumes = len(series) if kept_volumes is None else kept_volumes
+    if volumes < 5 * regions:
+        raise RunError(
+            f"{volumes} volumes cannot carry an autoregression of {regions} regions, {5 * regions} are wanted: "
+            "use surrogate 'phase'"
+        )
+    mean = series.mean(axis=0)
+    centred = series - mean
+    fit = np.linalg.lstsq(centred[:-1], centred[1:], rcond=None)[0]
+    radius = float(np.abs(np.linalg.eigvals(fit)).max())
+    if radius >= 1:
+        told = f"the fitted autoregression is not stationary (spectral radius {radius:.3f}): use surrogate 'phase'"
+        raise RunError(told)
+    residuals = centred[1:] - centred[:-1] @ fit
+    return Autoregression(mean, fit, residuals - residuals.mean(axis=0))
+
+
+def simulate_autoregression(model: Autoregression, volumes: int, seed: int) -> Floats:
+    """Simulate a fitted autoregression; innovations are whole volumes of its residuals, drawn with replacement.
+
+    Parameters
+    ----------
+    model : Autoregression
+        Of :func:`fit_autoregression`.
+    volumes : int
+        T of the result; 200 more are simulated before and left out.
+    seed : int
+        Of the innovations.
+
+    Returns
+    -------
+    ndarray, shape (T, N)
+    """
+    rng = np.random.default_rng(seed)
+    drawn = model.residuals[rng.integers(0, len(model.residuals), BURN_IN + volumes)]
+    state = np.zeros(len(model.mean))
+    out = np.empty((BURN_IN + volumes, len(model.mean)))
+    for volume, innovation in enumerate(drawn):
+        state = state @ model.coefficients + innovation
+        out[volume] = state
+    return np.asarray(out[BURN_IN:] + model.mean)
+
+
+def var_surrogate(ts: ArrayLike, seed: int) -> Floats:
+    """Simulate a vector autoregression that is fitted to the series.
+
+    :func:`fit_autoregression` and :func:`simulate_autoregression` in one: for many surrogates, fit once.
 
     Parameters
     ----------
@@ -108,29 +160,7 @@ def var_surrogate(ts: ArrayLike, seed: int) -> Floats:
     RunError
         When there are fewer than 5 volumes per region, or the fit is not stationary.
     """
-    series = _checked(ts)
-    volumes, regions = series.shape
-    if volumes < 5 * regions:
-        raise RunError(
-            f"{volumes} volumes cannot carry an autoregression of {regions} regions, {5 * regions} are wanted: "
-            "use surrogate 'phase'"
-        )
-    mean = series.mean(axis=0)
-    centred = series - mean
-    fit = np.linalg.lstsq(centred[:-1], centred[1:], rcond=None)[0]
-    radius = float(np.abs(np.linalg.eigvals(fit)).max())
-    if radius >= 1:
-        told = f"the fitted autoregression is not stationary (spectral radius {radius:.3f}): use surrogate 'phase'"
-        raise RunError(told)
-    residual = centred[1:] - centred[:-1] @ fit
-    residual -= residual.mean(axis=0)
-    drawn = residual[np.random.default_rng(seed).integers(0, len(residual), BURN_IN + volumes)]
-    state = np.zeros(regions)
-    out = np.empty((BURN_IN + volumes, regions))
-    for volume, innovation in enumerate(drawn):
-        state = state @ fit + innovation
-        out[volume] = state
-    return np.asarray(out[BURN_IN:] + mean)
+    return simulate_autoregression(fit_autoregression(ts), len(np.asarray(ts)), seed)
 
 
 def iaaft_surrogate(ts: ArrayLike, seed: int) -> Floats:
@@ -160,7 +190,7 @@ def iaaft_surrogate(ts: ArrayLike, seed: int) -> Floats:
     ----------
     doi 10.1016/S0167-2789(00)00043-9
     """
-    series = _checked(ts)
+    series = checked_series(ts)
     spectrum = np.fft.rfft(series, axis=0)
     values = np.sort(series, axis=0)
     found = _impose(values, phase_surrogate(series, seed))
@@ -192,51 +222,33 @@ def correlation_change(ts: ArrayLike, surrogate: ArrayLike) -> float:
     return float(np.abs(first - second).max())
 
 
-def permuted_windows(fc: NDArray[np.float64], plan: WindowPlan, seed: int) -> Floats:
-    """Put windows (W, N, N) into a random order; measures that do not depend on order have no null here.
+def permuted_windows(windows: NDArray[Any], plan: WindowPlan, seed: int) -> NDArray[Any]:
+    """Put windows into a random order; measures that do not depend on order have no null here.
+
+    Parameters
+    ----------
+    windows : ndarray, shape (W, ...)
+        Connectivity (W, N, N) to search anew; or labels (W, N) of an engine that searches every window by itself.
+    plan : WindowPlan
+        Where the windows lie.
+    seed : int
+        Of the order.
 
     Raises
     ------
     UsageError
-        When windows overlap: neighbours would no longer be alike.
+        When windows overlap, since neighbours would no longer be alike, or are not those of the plan.
     """
     if plan.step < plan.length:
         raise UsageError(
             f"windows of {plan.length} volumes overlap at a step of {plan.step}: their order cannot be permuted"
         )
-    return np.asarray(fc[np.random.default_rng(seed).permutation(len(fc))])
+    if len(windows) != plan.n_windows:
+        raise UsageError(f"there are {len(windows)} windows, but the plan has {plan.n_windows}")
+    return np.asarray(windows[np.random.default_rng(seed).permutation(len(windows))])
 
 
-def null_statistics(observed: ArrayLike, null: ArrayLike) -> NullStatistics:
-    """Hold observed values against null ones.
-
-    Parameters
-    ----------
-    observed : array, any shape
-        Measures.
-    null : array, shape ``(n, *observed.shape)``
-        The same measures of n surrogates.
-
-    Raises
-    ------
-    UsageError
-        When the shapes do not fit, or there are fewer than two surrogates.
-    """
-    value, drawn = np.asarray(observed, dtype=np.float64), np.asarray(null, dtype=np.float64)
-    if drawn.shape[1:] != value.shape or len(drawn) < 2:
-        raise UsageError(f"null has shape {drawn.shape}; (n, *{value.shape}) with n of at least 2 is needed")
-    mean, sd = drawn.mean(axis=0), drawn.std(axis=0, ddof=1)
-    excess = value - mean
-    with np.errstate(invalid="ignore", divide="ignore"):
-        z = np.where(sd > 0, excess / sd, np.nan)
-    share = 1.0 / (1 + len(drawn))
-    missing = np.isnan(value) | np.isnan(drawn).any(axis=0)
-    p_hi = np.where(missing, np.nan, (1 + (drawn >= value).sum(axis=0)) * share)
-    p_lo = np.where(missing, np.nan, (1 + (drawn <= value).sum(axis=0)) * share)
-    return NullStatistics(mean, sd, excess, z, p_hi, p_lo, np.minimum(1.0, 2 * np.minimum(p_hi, p_lo)))
-
-
-def _checked(ts: ArrayLike) -> Floats:
+def checked_series(ts: ArrayLike) -> Floats:
     """Check series that surrogates are made of."""
     series = np.asarray(ts, dtype=np.float64)
     if series.ndim != 2 or len(series) < 4 or series.shape[1] < 1:

@@ -4,7 +4,7 @@ Paths, arrays and tables in; arrays and tables out. nilearn does the work; every
 """
 
 from bids_flex.signal.atlas import Atlas, check_space, labels_on_grid, load_atlas
-from bids_flex.signal.clean import Cleaned, clean_series, degrees_of_freedom
+from bids_flex.signal.clean import Cleaned, Refilter, clean_series, degrees_of_freedom
 from bids_flex.signal.confounds import (
     Strategy,
     framewise_displacement,
@@ -23,6 +23,7 @@ __all__ = [
     "Atlas",
     "Cleaned",
     "Parcellated",
+    "Refilter",
     "Strategy",
     "check_space",
     "clean_series",

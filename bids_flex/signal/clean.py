@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_flex.errors import RunError
+from bids_flex.errors import RunError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 REFUSED, DOUBTFUL = 10.0, 30.0
 """Degrees of freedom below which a run is refused, and below which its results carry a note."""
@@ -24,20 +29,78 @@ class Cleaned:
     ----------
     series : ndarray, shape (T, N)
         NaN in censored volumes, and in regions that were missing before.
+    unfiltered : ndarray, shape (T, N)
+        What surrogates are made of: detrended, censored volumes filled, freed from the confounds, and not band-passed.
+        Only regions that were missing before are NaN. Censored volumes before the first or after the last kept one
+        repeat that one, since cubic extrapolation runs away.
     degrees_of_freedom : float
         What filter, censoring and confounds have left.
     notes : tuple of str
         What a reader of the results must know.
     """
 
-    series: NDArray[np.float64]
+    series: Floats
+    unfiltered: Floats
     degrees_of_freedom: float
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Refilter:
+    """Does to any series what :func:`clean_series` did to the observed ones after it had removed the confounds.
+
+    Kept volumes alone decide: censored ones are filled anew by cubic splines, the same Butterworth band-pass follows,
+    and censored volumes become NaN. Every step is linear, so ``Refilter(...)(cleaned.unfiltered)`` is
+    ``cleaned.series`` but for one constant per region (the regression centres the confounds after filtering them),
+    which no correlation sees.
+
+    Attributes
+    ----------
+    keep : ndarray of bool, shape (T,)
+        False for censored volumes.
+    tr : float
+        Repetition time in seconds.
+    high_pass_hz, low_pass_hz : float
+        Edges of the band.
+    """
+
+    keep: NDArray[np.bool_]
+    tr: float
+    high_pass_hz: float
+    low_pass_hz: float
+
+    def __call__(self, series: Floats) -> Floats:
+        """Fill, filter and censor series (T, N); regions with a kept volume that is not finite become NaN.
+
+        Raises
+        ------
+        UsageError
+            When the series have another number of volumes.
+        """
+        from nilearn.signal import butterworth
+
+        if series.ndim != 2 or len(series) != len(self.keep):
+            raise UsageError(f"series have shape {series.shape}; they must be (T, N) with T = {len(self.keep)}")
+        present = np.isfinite(series[self.keep]).all(axis=0)
+        inner = _inner(self.keep)
+        band = butterworth(
+            _filled(series[:, present], self.keep)[inner],
+            sampling_rate=1.0 / self.tr,
+            low_pass=self.low_pass_hz,
+            high_pass=self.high_pass_hz,
+            order=5,
+            padtype="odd",
+            padlen=None,
+            copy=True,
+        )
+        whole = np.full(series.shape, np.nan)
+        whole[np.ix_(self.keep, present)] = band[self.keep[inner]]
+        return whole
+
+
 def clean_series(
-    series: NDArray[np.float64],
-    confounds: NDArray[np.float64],
+    series: Floats,
+    confounds: Floats,
     keep: NDArray[np.bool_],
     tr: float,
     high_pass_hz: float = 0.01,
@@ -47,7 +110,7 @@ def clean_series(
 
     Linear detrending; censored volumes filled by cubic splines; the same Butterworth band-pass (order 5, forwards and
     backwards) on signals and confounds; censored volumes removed; regression (Lindquist et al. 2019, doi
-    10.1002/hbm.24528).
+    10.1002/hbm.24528). What is censored at the start or end is cut off before filtering.
 
     Parameters
     ----------
@@ -67,8 +130,6 @@ def clean_series(
     RunError
         When too few degrees of freedom are left, or the band does not fit the repetition time.
     """
-    from nilearn.signal import clean
-
     if low_pass_hz >= 0.5 / tr:
         raise RunError(
             f"--low-pass {low_pass_hz:g} Hz is not below half the sampling rate ({0.5 / tr:g} Hz at TR {tr:g} s)"
@@ -77,9 +138,58 @@ def clean_series(
         raise RunError("every volume is censored: raise the censoring thresholds or leave the run out")
     left = degrees_of_freedom(confounds, keep, tr, high_pass_hz, low_pass_hz)
     present = np.isfinite(series).all(axis=0)
+    inner = _inner(keep)
+    signals, nuisance = (_filled(values, keep)[inner] for values in (series[:, present], confounds))
+    apply = partial(_filter, keep=keep[inner], tr=tr, high_pass_hz=high_pass_hz, low_pass_hz=low_pass_hz)
+    cleaned = apply(signals, nuisance)
+    whole, unfiltered = np.full(series.shape, np.nan), np.full(series.shape, np.nan)
+    whole[np.ix_(keep, present)] = cleaned
+    denoised = _denoised(signals, nuisance, cleaned, apply)
+    unfiltered[:, present] = np.pad(denoised, ((inner.start, len(keep) - inner.stop), (0, 0)), mode="edge")
+    note = (
+        f"Only {left:.1f} degrees of freedom are left after filtering, censoring and {confounds.shape[1]} confounds "
+        f"(fewer than {DOUBTFUL:g}): correlations are noisy."
+    )
+    return Cleaned(whole, unfiltered, left, (note,) if left < DOUBTFUL else ())
+
+
+def _inner(keep: NDArray[np.bool_]) -> slice:
+    """Span the volumes from the first to the last kept one."""
+    kept = np.flatnonzero(keep)
+    return slice(int(kept[0]), int(kept[-1]) + 1)
+
+
+def _filled(values: Floats, keep: NDArray[np.bool_]) -> Floats:
+    """Fill the censored volumes of values (T, M) that lie between kept ones by cubic splines through these.
+
+    nilearn does the same, but fills no volume whose mirror image in time is censored too, and takes rows to be others
+    than they are when the first and the last volume are both censored (0.14.1); filled ones it leaves as they are.
+    """
+    from scipy.interpolate import CubicSpline
+
+    kept, gaps = np.flatnonzero(keep), np.flatnonzero(~keep)
+    gaps = gaps[(gaps > kept[0]) & (gaps < kept[-1])]
+    out = np.array(values, dtype=np.float64)
+    if gaps.size and out.shape[1]:
+        out[gaps] = CubicSpline(kept, out[kept], extrapolate=False)(gaps)
+    return out
+
+
+def _filter(
+    signals: Floats,
+    nuisance: Floats | None = None,
+    *,
+    keep: NDArray[np.bool_],
+    tr: float,
+    high_pass_hz: float,
+    low_pass_hz: float,
+) -> Floats:
+    """Detrend and filter filled signals, remove nuisance; kept volumes only."""
+    from nilearn.signal import clean
+
     cleaned = clean(
-        series[:, present],
-        confounds=confounds if confounds.shape[1] else None,
+        signals,
+        confounds=nuisance if nuisance is not None and nuisance.shape[1] else None,
         sample_mask=None if keep.all() else np.flatnonzero(keep),
         detrend=True,
         standardize=None,
@@ -91,13 +201,23 @@ def clean_series(
         ensure_finite=False,
         extrapolate=False,
     )
-    whole = np.full(series.shape, np.nan)
-    whole[np.ix_(keep, present)] = cleaned
-    note = (
-        f"Only {left:.1f} degrees of freedom are left after filtering, censoring and {confounds.shape[1]} confounds "
-        f"(fewer than {DOUBTFUL:g}): correlations are noisy."
-    )
-    return Cleaned(whole, left, (note,) if left < DOUBTFUL else ())
+    return np.asarray(cleaned)
+
+
+def _denoised(signals: Floats, nuisance: Floats, cleaned: Floats, apply: Callable[[Floats], Floats]) -> Floats:
+    """Remove from detrended signals what the regression of the filtered ones found in the nuisance."""
+    from scipy.signal import detrend
+
+    out = detrend(signals, axis=0)
+    if not nuisance.shape[1]:
+        return np.asarray(out)
+    filtered = apply(nuisance)
+    filtered -= filtered.mean(axis=0)
+    scale = filtered.std(axis=0)
+    scale[scale == 0] = 1.0
+    # nilearn keeps its coefficients to itself; what it has removed tells them
+    betas = np.linalg.lstsq(filtered / scale, apply(signals) - cleaned, rcond=None)[0]
+    return np.asarray(out - detrend(nuisance, axis=0) / scale @ betas)
 
 
 def degrees_of_freedom(

@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from bids_flex import dynamics as d
 from bids_flex.errors import RunError, UsageError
@@ -94,24 +91,36 @@ def test_windows_are_permuted_only_without_overlap():
     assert found.tolist() != list(range(8))
     with pytest.raises(UsageError, match="overlap at a step of 5"):
         d.permuted_windows(fc, d.plan_windows(40, 2.0, 10, 5, unit="volumes"), seed=1)
+    with pytest.raises(UsageError, match="8 windows, but the plan has 4"):
+        d.permuted_windows(fc, d.plan_windows(40, 2.0, 10, 10, unit="volumes"), seed=1)
 
 
-def test_null_statistics_by_hand():
-    found = d.null_statistics([3.0, 0.0, 2.0, np.nan], [[1, 1, 2, 1], [2, 1, 2, 1], [3, 1, 2, 1]])
-    np.testing.assert_allclose(found.mean, [2, 1, 2, 1])
-    np.testing.assert_allclose(found.excess, [1, -1, 0, np.nan])
-    np.testing.assert_allclose(found.z, [1, np.nan, np.nan, np.nan])
-    np.testing.assert_allclose(found.p_hi, [0.5, 1, 1, np.nan])
-    np.testing.assert_allclose(found.p_lo, [1, 0.25, 1, np.nan])
-    np.testing.assert_allclose(found.p, [1, 0.5, 1, np.nan])
+def test_one_fit_serves_many_simulations():
+    ts = series(200)
+    model = d.fit_autoregression(ts)
+    np.testing.assert_array_equal(d.simulate_autoregression(model, 200, 7), d.var_surrogate(ts, 7))
+    assert len(d.simulate_autoregression(model, 50, 7)) == 50
 
 
-@given(arrays(float, (9, 3), elements=st.floats(-5, 5)), arrays(float, 3, elements=st.floats(-5, 5)))
-def test_p_lies_between_its_bounds(null, observed):
-    found = d.null_statistics(observed, null)
-    assert (found.p >= 2 / 10 - 1e-12).all()
-    assert (found.p <= 1).all()
-    assert (found.p_hi + found.p_lo >= 1.1 - 1e-12).all()
+def test_an_autoregression_is_found_again():
+    """The closed form: the coefficients that the data were simulated with."""
+    truth = np.array([[0.5, 0.2], [0.0, 0.3]])
+    rng = np.random.default_rng(0)
+    ts = np.zeros((50_000, 2))
+    for t in range(1, len(ts)):
+        ts[t] = ts[t - 1] @ truth + rng.standard_normal(2)
+    model = d.fit_autoregression(ts + 100)
+    np.testing.assert_allclose(model.coefficients, truth, atol=0.02)
+    np.testing.assert_allclose(np.cov(model.residuals.T), np.eye(2), atol=0.02)
+    np.testing.assert_allclose(model.mean, 100, atol=0.1)
+    again = d.fit_autoregression(d.simulate_autoregression(model, 50_000, 1))
+    np.testing.assert_allclose(again.coefficients, truth, atol=0.03)
+    np.testing.assert_allclose(again.mean, 100, atol=0.1)
+
+
+def test_filled_volumes_do_not_carry_an_autoregression():
+    with pytest.raises(RunError, match=r"24 volumes cannot carry .* 5 regions"):
+        d.fit_autoregression(series(100), kept_volumes=24)
 
 
 @pytest.mark.parametrize(
@@ -119,8 +128,6 @@ def test_p_lies_between_its_bounds(null, observed):
     [
         (lambda: d.phase_surrogate(np.zeros(5), 0), r"must be \(T, N\)"),
         (lambda: d.phase_surrogate(np.full((9, 2), np.nan), 0), "has gaps"),
-        (lambda: d.null_statistics([1.0], [[1.0]]), "n of at least 2"),
-        (lambda: d.null_statistics([1.0], [[1.0, 2.0], [1.0, 2.0]]), r"\(n, \*\(1,\)\)"),
     ],
 )
 def test_senseless_arguments_are_refused(call, told):

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from nilearn.interfaces.fmriprep import load_confounds
 from nilearn.signal import clean
+from scipy.interpolate import CubicSpline
 
-from bids_flex.errors import DatasetFileError, MissingInputError, RunError
+from bids_flex.errors import DatasetFileError, MissingInputError, RunError, UsageError
 from bids_flex.signal import (
+    Refilter,
     clean_series,
     degrees_of_freedom,
     keep_mask,
@@ -134,7 +136,10 @@ def test_censoring_and_steady_state():
         keep_mask(confounds[["csf"]], 0.5, 1.5, "f.tsv")
 
 
-@pytest.mark.parametrize("censored", [[], [50, 51, 90], [0, 1, 70, 199]])
+CENSORED = [[], [50, 51, 90], [0, 1, 70], [0, 1, 70, 199], [50, 51, 90, 109]]
+
+
+@pytest.mark.parametrize("censored", CENSORED[:3])
 def test_kept_rows_equal_nilearn(censored):
     rng = np.random.default_rng(1)
     series = 1e4 + rng.standard_normal((200, 6)).cumsum(axis=0)
@@ -151,6 +156,87 @@ def test_kept_rows_equal_nilearn(censored):
     np.testing.assert_allclose(found.series[keep][:, there], expected, atol=1e-8)
     assert np.isnan(found.series[~keep]).all()
     assert np.isnan(found.series[:, 2]).all()
+
+
+def planted(censored, regions=6, seed=1):
+    rng = np.random.default_rng(seed)
+    series = 1e4 + rng.standard_normal((200, regions)).cumsum(axis=0)
+    series[:, 2] = np.nan
+    keep = np.ones(200, dtype=bool)
+    keep[censored] = False
+    return series, take("24P+2P").to_numpy(), keep
+
+
+@pytest.mark.parametrize("censored", CENSORED)
+def test_what_is_censored_never_matters(censored):
+    """nilearn 0.14.1 lets volumes through whose mirror image in time is censored too (90 and 109, 0 and 199)."""
+    series, confounds, keep = planted(censored)
+    found = clean_series(series, confounds, keep, 2.0)
+    series[~keep] += 1e6
+    confounds[~keep] -= 1e6
+    other = clean_series(series, confounds, keep, 2.0)
+    np.testing.assert_array_equal(found.series, other.series)
+    np.testing.assert_array_equal(found.unfiltered, other.unfiltered)
+
+
+@pytest.mark.parametrize("censored", CENSORED[3:])
+def test_mirrored_gaps_are_cleaned_as_nilearn_means_to(censored):
+    """The oracle: nilearn on a run cut to its kept ends, gaps filled by hand, so that it has nothing to fill."""
+    series, confounds, keep = planted(censored)
+    kept = np.flatnonzero(keep)
+    times = np.arange(kept[0], kept[-1] + 1)
+    there = [0, 1, 3, 4, 5]
+    filled = CubicSpline(kept, np.hstack([series[kept][:, there], confounds[kept]]))(times)
+    expected = clean(
+        filled[:, :5], confounds=filled[:, 5:], sample_mask=kept - kept[0], t_r=2.0, low_pass=0.1, high_pass=0.01,
+        detrend=True, standardize=None, standardize_confounds=True, filter="butterworth", extrapolate=False,
+    )  # fmt: skip
+    np.testing.assert_allclose(clean_series(series, confounds, keep, 2.0).series[keep][:, there], expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("censored", CENSORED)
+@pytest.mark.parametrize("columns", [0, 26])
+def test_filtering_what_is_unfiltered_gives_the_series(censored, columns):
+    """Filling, detrending, filtering and regression are linear: equal but for a constant, censored or not."""
+    series, confounds, keep = planted(censored)
+    found = clean_series(series, confounds[:, :columns], keep, 2.0)
+    there = [0, 1, 3, 4, 5]
+    assert np.isfinite(found.unfiltered[:, there]).all()
+    assert np.isnan(found.unfiltered[:, 2]).all()
+    again = Refilter(keep, 2.0, 0.01, 0.1)(found.unfiltered)
+    np.testing.assert_array_equal(np.isnan(again), np.isnan(found.series))
+    offset = (again - found.series)[keep][:, there]
+    scale = found.series[keep][:, there].std()
+    assert np.ptp(offset, axis=0).max() < 1e-8 * scale
+    if not columns:
+        assert np.abs(offset).max() < 1e-8 * scale
+
+
+def test_unfiltered_series_keep_what_the_filter_takes():
+    """A sine of 0.2 Hz lies outside the band; no confound knows it, so the unfiltered series hold all of it."""
+    times = np.arange(200) * 2.0
+    fast = np.cos(2 * np.pi * 0.2 * times)
+    slow = np.cos(2 * np.pi * 0.05 * times)
+    confound = np.cos(2 * np.pi * 0.03 * times)
+    series = np.stack([fast + 3 * confound, slow], axis=1)
+    found = clean_series(series, confound[:, None], np.ones(200, dtype=bool), 2.0)
+    # the filter's lower edge rings for a minute or two after both ends
+    inner = slice(60, 140)
+    np.testing.assert_allclose(found.unfiltered[inner, 0], fast[inner], atol=0.1)
+    np.testing.assert_allclose(found.unfiltered[inner, 1], slow[inner], atol=0.1)
+    assert np.abs(found.series[inner, 0]).max() < 0.2
+
+
+def test_censored_ends_repeat_the_nearest_kept_volume():
+    series, confounds, keep = planted([0, 1, 198, 199])
+    found = clean_series(series, confounds, keep, 2.0).unfiltered
+    np.testing.assert_array_equal(found[:2], found[[2, 2]])
+    np.testing.assert_array_equal(found[198:], found[[197, 197]])
+
+
+def test_a_refilter_refuses_another_run():
+    with pytest.raises(UsageError, match=r"must be \(T, N\) with T = 5"):
+        Refilter(np.ones(5, dtype=bool), 2.0, 0.01, 0.1)(np.zeros((6, 2)))
 
 
 def test_the_choice_of_columns_equals_nilearns_loader(shared):
