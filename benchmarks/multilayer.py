@@ -1,19 +1,30 @@
-"""One search for temporal modularity, beside igraph's Leiden on the same matrix; figures of one run, interleaved.
+"""One search for temporal modularity, beside igraph and leidenalg on the same matrix; figures of one run, interleaved.
 
-GenLouvain 2.2 on Octave took .401, 2.90 and 15.7 CPU seconds for one search at these sizes (two cores, measured once).
+Ours: `louvain` (randomised-weighted moves, iterated, matched), `leiden`, and the plain greedy move, which is offered
+nowhere else. GenLouvain 2.2 on Octave (iterated, randomised-weighted) took .401, 2.90 and 15.7 CPU seconds for one
+search at these sizes (two cores, measured once). igraph and leidenalg run Leiden as a constant Potts model of
+resolution 0 on the modularity matrix, two iterations.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import resource
 import time
+from functools import partial
+from typing import TYPE_CHECKING
 
 import igraph
+import leidenalg
 import numpy as np
 from scipy import signal
 
 from bids_flex import dynamics
+from bids_flex.dynamics.multilayer import search
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SIZES = {"S": (100, 30, 10), "M": (200, 60, 10), "L": (400, 120, 9)}
 GENLOUVAIN_S = {"S": 0.401, "M": 2.90, "L": 15.7}
@@ -56,32 +67,69 @@ def as_graph(b: np.ndarray) -> igraph.Graph:
     return graph
 
 
+def searches(model: dynamics.Modularity, *, peers: tuple[str, ...]) -> dict[str, Callable[[int], np.ndarray]]:
+    """Give each program as a function from a seed to labellings (R, W, N): ten of ours, one of the others'."""
+    shape = (1, *model.fc.shape[:2])
+
+    def ours(seed: int, **how: bool) -> np.ndarray:
+        seeds = 10 * seed + np.arange(10, dtype=np.uint64)
+        return search(model, seeds, threads=1, **how)
+
+    programs: dict[str, Callable[[int], np.ndarray]] = {
+        "louvain": ours,
+        "leiden": partial(ours, leiden=True),
+        "greedy": partial(ours, greedy=True),
+    }
+    graph = as_graph(model.b) if peers else None
+
+    def by_igraph(seed: int) -> np.ndarray:
+        random.seed(seed)
+        found = graph.community_leiden("CPM", weights="weight", resolution=0, n_iterations=2)
+        return np.array(found.membership).reshape(shape) + 1
+
+    def by_leidenalg(seed: int) -> np.ndarray:
+        words = {"weights": "weight", "resolution_parameter": 0.0, "n_iterations": 2, "seed": seed}
+        found = leidenalg.find_partition(graph, leidenalg.CPMVertexPartition, **words)
+        return np.array(found.membership).reshape(shape) + 1
+
+    offered = {"igraph": by_igraph, "leidenalg": by_leidenalg}
+    return programs | {name: offered[name] for name in peers}
+
+
+def measured(model: dynamics.Modularity, programs: dict[str, Callable[[int], np.ndarray]], rounds: int) -> None:
+    """Run the programs in turn, several times, and print a line for each."""
+    rows: dict[str, list[tuple[float, float, float]]] = {name: [] for name in programs}
+    for seed in range(rounds):
+        for name, program in programs.items():
+            started = time.process_time()
+            labels = program(seed)
+            seconds = (time.process_time() - started) / len(labels)
+            quality = float(dynamics.quality_of(model, labels).mean())
+            rows[name].append((seconds, quality, float(dynamics.flexibility(labels).mean())))
+    size = {regions: name for name, (regions, _, _) in SIZES.items()}[model.fc.shape[1]]
+    base = np.array([row[0] for row in rows["louvain"]])
+    for name, row in rows.items():
+        seconds, quality, flexibility = np.median(row, axis=0)
+        ratio = np.median([one[0] for one in row] / base)
+        genlouvain = GENLOUVAIN_S[size] / seconds
+        print(
+            f"{size:4s} {name:10s} {seconds:8.4f}  {ratio:15.2f}  {genlouvain:17.1f}  {quality:.4f}  {flexibility:.3f}",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sizes", nargs="*", default=["S", "M"], choices=list(SIZES), help="L needs minutes for igraph")
-    print("size program     cpu s   Q       flexibility   GenLouvain / ours")
-    for size in parser.parse_args().sizes:
-        fc = simulated(*SIZES[size])
-        model = dynamics.modularity(fc, null="ng")
-        graph = as_graph(model.b)
-        ours, theirs = [], []
-        for seed in range(5):
-            started = time.process_time()
-            found = dynamics.multilayer_communities(fc, null="ng", restarts=4, seed=seed, threads=1)
-            ours.append(
-                ((time.process_time() - started) / 4, found.quality.mean(), dynamics.flexibility(found.labels).mean())
-            )
-            started = time.process_time()
-            leiden = graph.community_leiden("CPM", weights="weight", resolution=0, n_iterations=2)
-            seconds = time.process_time() - started
-            labels = np.array(leiden.membership).reshape(model.b.shape[:2]) + 1
-            theirs.append((seconds, dynamics.quality_of(model, labels), dynamics.flexibility(labels).mean()))
-        for name, rows in (("ours", ours), ("igraph", theirs)):
-            seconds, quality, flexibility = np.median(rows, axis=0)
-            ratio = f"{GENLOUVAIN_S[size] / seconds:.0f}" if name == "ours" else ""
-            print(f"{size:4s} {name:10s} {seconds:6.4f}  {quality:.4f}  {flexibility:.3f}         {ratio}", flush=True)
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB (with igraph's graphs)")
+    parser.add_argument("--peers", nargs="*", default=["igraph", "leidenalg"], choices=["igraph", "leidenalg"])
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    print("size program       cpu s  x louvain (pairs)  GenLouvain / this  Q       flexibility")
+    for size in given.sizes:
+        model = dynamics.modularity(simulated(*SIZES[size]), null="ng")
+        measured(model, searches(model, peers=tuple(given.peers)), given.rounds)
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
 if __name__ == "__main__":

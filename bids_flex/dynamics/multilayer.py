@@ -22,7 +22,7 @@ NULLS = ("ng", "signed", "gomez", "uniform")
 Optimiser = Literal["louvain", "leiden"]
 OPTIMISERS = ("louvain", "leiden")
 
-LARGEST_SUM = 2.0**28
+LARGEST_SUM = 2.0**29
 """What sums of modularity come to at most when they are written as integers of 32 bits."""
 
 
@@ -71,7 +71,7 @@ class Modularity:
         weights = _weights(self.fc[w])
         if self.null == "uniform":
             return np.asarray(weights - self.gamma[w] * self.a)
-        return _against_strength(weights, float(self.gamma[w]), self.null)[0]
+        return _against_strength(weights, float(self.gamma[w]), self.null)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,11 +148,10 @@ def modularity(
         mean = _mean_positive(stack) if a is None else float(a)
         two_m = np.array([np.abs(_weights(window)).sum() for window in stack])
         return Modularity(stack, resolution, coupling, null, mean, two_m, ())
-    two_m = np.array([_against_strength(_weights(window), 0.0, null)[1] for window in stack])
-    bare = (
-        [] if null != "signed" else [w for w, window in enumerate(stack) if two_m[w] > 0 and not _any_positive(window)]
-    )
-    warned = f"{len(bare)} windows have no positive weight; the first is window {bare[0]}" if bare else ""
+    plus, minus = np.array([_totals(window) for window in stack]).T
+    two_m = {"ng": plus, "gomez": plus + minus, "signed": np.where(plus > 0, plus, minus)}[null]
+    bare = np.flatnonzero((plus == 0) & (minus > 0)) if null == "signed" else np.empty(0, dtype=int)
+    warned = f"{bare.size} windows have no positive weight; the first is window {bare[0]}" if bare.size else ""
     return Modularity(stack, resolution, coupling, null, float("nan"), two_m, (warned,) if warned else ())
 
 
@@ -163,8 +162,11 @@ def _weights(window: Floats) -> Floats:
     return weights
 
 
-def _any_positive(window: Floats) -> bool:
-    return bool((_weights(window) > 0).any())
+def _totals(window: Floats) -> tuple[float, float]:
+    """Sum the positive and the negative weights, both orders of each pair; the latter as a positive number."""
+    weights = _weights(window)
+    size, net = float(np.abs(weights).sum()), float(weights.sum())
+    return (size + net) / 2, (size - net) / 2
 
 
 def _mean_positive(stack: Floats) -> float:
@@ -174,18 +176,16 @@ def _mean_positive(stack: Floats) -> float:
     return float(total / count) if count else 0.0
 
 
-def _against_strength(weights: Floats, gamma: float, null: Null) -> tuple[Floats, float]:
-    """Subtract, in one window, a null model that follows from the regions' strengths; also the window's weight 2m."""
+def _against_strength(weights: Floats, gamma: float, null: Null) -> Floats:
+    """Subtract, in one window, a null model that follows from the regions' strengths."""
     positive, two_plus = _excess(np.maximum(weights, 0.0), gamma)
     if null == "ng":
-        return positive, two_plus
+        return positive
     negative, two_minus = _excess(np.maximum(-weights, 0.0), gamma)
-    if null == "gomez":
-        return positive - negative, two_plus + two_minus
-    if two_plus == 0:
-        # a window without positive weights is judged by its negative ones alone
-        return -negative, two_minus
-    return positive - two_plus / (two_plus + two_minus) * negative, two_plus
+    if null == "signed" and two_plus > 0:
+        negative *= two_plus / (two_plus + two_minus)
+    # otherwise all of it counts: by definition, or since a window has no positive weights to be judged by
+    return positive - negative
 
 
 def _excess(part: Floats, gamma: float) -> tuple[Floats, float]:
@@ -369,13 +369,13 @@ def _as_integers(model: Modularity) -> tuple[NDArray[np.int32], NDArray[np.int64
     same: hence five times the heaviest row is the largest sum that can occur.
     """
     windows, regions = model.fc.shape[:2]
-    heaviest = 0.0
-    for w in range(windows):
-        heaviest = max(heaviest, float(np.abs(_weights(model.window(w))).sum(axis=1).max()))
-    largest = max(heaviest, float(model.omega.max(initial=0.0)) / 2 if heaviest == 0 else 0.0)
-    scale = 2.0 ** np.floor(np.log2(LARGEST_SUM / (5 * largest))) if largest > 0 else 1.0
+    # no row of the null model outweighs its row of connectivity, but for gamma (and but for `uniform`)
+    strength = np.array([np.abs(_weights(window)).sum(axis=1).max() for window in model.fc])
+    chance = model.gamma * (regions * abs(model.a) if model.null == "uniform" else strength)
+    heaviest = float((strength + chance).max())
+    scale = 2.0 ** np.floor(np.log2(LARGEST_SUM / (5 * heaviest))) if heaviest > 0 else 1.0
     b = np.empty((windows, regions, regions), dtype=np.int32)
     for w in range(windows):
         np.rint(_weights(model.window(w)) * scale, out=b[w], casting="unsafe")
     # beyond 2^40 a coupling cannot grow any heavier than it is: nothing weighs against it
-    return b, np.rint(np.minimum(model.omega * scale, 2.0**40)).astype(np.int64)
+    return b, np.rint(np.minimum(model.omega, 2.0**40 / scale) * scale).astype(np.int64)

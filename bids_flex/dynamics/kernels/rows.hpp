@@ -7,8 +7,8 @@
 // Modularity times a power of two, rounded (see multilayer.py): sums are exact in any order, and never drift.
 using Sum = std::int32_t;
 
-// What no gain can be; twice its size still fits a Sum.
-constexpr Sum kNever = -(1 << 29);
+// What no gain can be: sums stay below half its size, and their differences from it still fit a Sum.
+constexpr Sum kNever = -(1 << 30);
 
 constexpr std::size_t kLanes = 16;
 
