@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bids_flex import dynamics as d
-from bids_flex.config import MultilayerSettings, PriorSettings, Science, SurrogateSettings
+from bids_flex.config import MultilayerSettings, PriorSettings, Science, SurrogateSettings, SweepSettings
 from bids_flex.workflows.engine_stages import plan_of, seed_of
 from bids_flex.workflows.engines import ENGINES, MULTILAYER, PRIOR, Found, Task, engines_of, spread_of
 from bids_flex.workflows.landscapes import landscape_columns, landscape_facts, read_landscape
@@ -114,6 +114,20 @@ def test_windows_have_their_own_quality():
     np.testing.assert_allclose(table["window_quality_sd"], 0.5 / 2**0.5)
     np.testing.assert_allclose(table["window_communities_mean"], 1.5)
     np.testing.assert_array_equal(table["onset"], np.arange(6) * 50.0)
+
+
+def test_a_sweep_counts_the_pairs_of_the_plan():
+    fc, pairs = connectivity(), np.array([True, False, True, True, False])
+    settings = MultilayerSettings(sweep=SweepSettings(gammas=(0.9, 1.1), omegas=(0.1, 0.3), restarts=3))
+    asked = replace(task(np.ones(8, int), Science(multilayer=settings), restarts=2), pairs=pairs)
+    found = MULTILAYER.search([fc], asked)
+    swept = MULTILAYER.further(fc, found, asked).tables["sweep"]
+    told, plain = (
+        d.sweep(fc, [0.9, 1.1], [0.1, 0.3], restarts=3, seed=len("sweep"), pairs=one).flexibility_mean
+        for one in (pairs, None)
+    )
+    np.testing.assert_allclose(swept["flexibility_mean"], told)
+    assert not np.allclose(told, plain)
 
 
 def test_surrogates_have_no_more_restarts_than_the_run():
