@@ -42,7 +42,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml CMakeLists.txt $(wildcard bids_
 demo: env
 	@$(BIN)/bids_flex-simulate $(DEMO)/bids --participants 12 --seed 1 --force
 	@$(BIN)/bids_flex $(DEMO)/bids $(DEMO)/out participant --work-dir $(DEMO)/work --clean-workdir \
-	  --restarts 20 --n-surrogates 39 \
+	  --restarts 50 --n-surrogates 99 --force \
 	  --atlas $(DEMO)/bids/derivatives/atlas/tpl-MNI152NLin2009cAsym_atlas-Sim_seg-7n_scale-100_dseg.nii.gz
 	@$(BIN)/bids_flex $(DEMO)/bids $(DEMO)/out group --groups antidepressant --covariates age sex mean_fd
 	@echo "Results: $(DEMO)/out (group/ compares people, sub-*/ holds each participant, logs/ says how it went)"

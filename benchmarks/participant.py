@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -65,7 +66,9 @@ def main() -> None:
         # in a process of its own: a process inherits the peak of the one that it is forked from
         subprocess.run([tool, study, *words], capture_output=True, check=True)
         atlas = next((study / "derivatives" / "atlas").glob("*.nii.gz"))
-        subprocess.run([sys.executable, __file__, "--stages", study, atlas, folder], check=True)
+        # as in the app: threads serve surrogates and restarts, not linear algebra
+        single = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, __file__, "--stages", study, atlas, folder], check=True, env=single)
         started = time.perf_counter()
         words = [str(study), str(folder / "out"), "participant", "--atlas", str(atlas)]
         subprocess.run([Path(sys.executable).with_name("bids_flex"), *words], capture_output=True, check=True)
