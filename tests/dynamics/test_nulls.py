@@ -1,6 +1,7 @@
 """The loop over surrogates, and observed values beside null ones."""
 
 import _thread
+import itertools
 import signal
 import threading
 import time
@@ -113,11 +114,12 @@ def test_an_error_is_raised_and_the_rest_never_starts():
 
 
 def test_an_interruption_cancels_what_waits():
-    started = []
+    started, number = [], itertools.count(1)
 
     def slow(ts):
         started.append(1)
-        if len(started) == 3:
+        # exactly one of the threads draws the third number
+        if next(number) == 3:
             _thread.interrupt_main()
         time.sleep(0.02)
         return {"x": 0.0}
