@@ -7,7 +7,10 @@ NEEDS := git make g++ python3-venv python3-dev
 # test processes: as many as processors
 JOBS ?= auto
 
-.PHONY: help check env demo test test-slow coverage lint bench docs lock image clean
+# measured on simulated truth rather than against a clock: twenty minutes
+VALIDATION := benchmarks/nulls.py benchmarks/recovery.py
+
+.PHONY: help check env demo test test-slow coverage sanitize lint bench validation docs lock image clean
 
 help:
 	@echo "make demo       simulate a study, analyse it, compare its groups (results in $(DEMO)/out)"
@@ -15,7 +18,9 @@ help:
 	@echo "make test-slow  the long ones as well"
 	@echo "make coverage   the everyday tests, and which lines they reach"
 	@echo "make lint       style, types, import contracts, configuration files"
+	@echo "make sanitize   the kernels' tests under AddressSanitizer and UBSan"
 	@echo "make bench      the headline figures of benchmarks/"
+	@echo "make validation the tables of docs/validation-dynamics.md"
 	@echo "make docs       the manual (build/docs)"
 	@echo "make lock       renew requirements.lock from pyproject.toml"
 	@echo "make image      the container image"
@@ -42,6 +47,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml CMakeLists.txt $(wildcard bids_
 demo: env
 	@$(BIN)/bids_flex-simulate $(DEMO)/bids --participants 12 --seed 1 --force
 	@$(BIN)/bids_flex $(DEMO)/bids $(DEMO)/out participant --work-dir $(DEMO)/work --clean-workdir \
+	  --restarts 50 --n-surrogates 99 --force \
 	  --atlas $(DEMO)/bids/derivatives/atlas/tpl-MNI152NLin2009cAsym_atlas-Sim_seg-7n_scale-100_dseg.nii.gz
 	@$(BIN)/bids_flex $(DEMO)/bids $(DEMO)/out group --groups antidepressant --covariates age sex mean_fd
 	@echo "Results: $(DEMO)/out (group/ compares people, sub-*/ holds each participant, logs/ says how it went)"
@@ -63,8 +69,14 @@ lint: env
 	@$(BIN)/check-jsonschema --builtin-schema vendor.circle-ci .circleci/config.yml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
+sanitize: env
+	@tests/sanitizers.sh
+
 bench: env
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out $(VALIDATION),$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+validation: env
+	@for file in $(VALIDATION); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 docs: env
 	@$(BIN)/sphinx-build -W --keep-going -q docs build/docs

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,24 +20,34 @@ if TYPE_CHECKING:
 def by_stage(study: Path, atlas: Path, folder: Path) -> None:
     """Run the stages one after the other in this process."""
     from bids_flex.cli import parse_config
-    from bids_flex.workflows import derivatives, stages
+    from bids_flex.workflows import derivatives, engine_stages, stages
     from bids_flex.workflows.app import make_jobs
+    from bids_flex.workflows.engines import engines_of
+    from bids_flex.workflows.participant import default_nprocs
 
     def timed(name: str, stage: Callable[[], Path]) -> Path:
         started = time.perf_counter()
         path = stage()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{name:14s} {time.perf_counter() - started:6.2f} s   peak {peak:6.0f} MiB", flush=True)
+        print(f"{name:24s} {time.perf_counter() - started:6.2f} s   peak {peak:6.0f} MiB", flush=True)
         return path
 
     config = parse_config([str(study), str(folder / "stages"), "participant", "--atlas", str(atlas)])
     (job,), _ = make_jobs(config)
     parcellated = timed("parcellate", lambda: stages.parcellate_run(job, folder))
     cleaned = timed("clean", lambda: stages.clean_run(job, parcellated, folder))
-    connectivity = timed("connectivity", lambda: stages.connect_run(job, cleaned, folder))
-    communities = timed("communities", lambda: stages.search_run(job, cleaned, connectivity, folder))
-    measures = timed("flexibility", lambda: stages.measure_run(job, cleaned, communities, folder))
-    timed("write", lambda: derivatives.write_derivatives(job, parcellated, cleaned, communities, measures))
+    threads = default_nprocs()
+    written: list[tuple[Path, Path, Path]] = []
+    for engine in engines_of(job.science):
+        name, here = engine.name, folder / engine.name
+        here.mkdir()
+        windows = timed(f"connectivity {name}", partial(engine_stages.connect_run, job, name, cleaned, here))
+        search = partial(engine_stages.search_run, job, name, cleaned, windows, here, threads)
+        labels = timed(f"communities {name}", search)
+        measures = timed(f"flexibility {name}", partial(engine_stages.measure_run, job, name, cleaned, labels, here))
+        hold = partial(engine_stages.hold_run, job, name, cleaned, windows, labels, here, threads)
+        written.append((labels, measures, timed(f"surrogates {name}", hold)))
+    timed("write", lambda: derivatives.write_derivatives(job, parcellated, cleaned, *zip(*written, strict=True)))
 
 
 def main() -> None:
@@ -54,14 +66,16 @@ def main() -> None:
         # in a process of its own: a process inherits the peak of the one that it is forked from
         subprocess.run([tool, study, *words], capture_output=True, check=True)
         atlas = next((study / "derivatives" / "atlas").glob("*.nii.gz"))
-        subprocess.run([sys.executable, __file__, "--stages", study, atlas, folder], check=True)
+        # as in the app: threads serve surrogates and restarts, not linear algebra
+        single = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, __file__, "--stages", study, atlas, folder], check=True, env=single)
         started = time.perf_counter()
         words = [str(study), str(folder / "out"), "participant", "--atlas", str(atlas)]
         subprocess.run([Path(sys.executable).with_name("bids_flex"), *words], capture_output=True, check=True)
         seconds = time.perf_counter() - started
         (status,) = (folder / "out" / "logs").glob("*/status.tsv")
         peak = status.read_text().split()[-1]
-        print(f"whole command  {seconds:6.2f} s   peak of the run's process {peak} MiB")
+        print(f"{'whole command':24s} {seconds:6.2f} s   peak of the run's process {peak} MiB")
 
 
 if __name__ == "__main__":

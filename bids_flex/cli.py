@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_flex import __version__
-from bids_flex.config import PRESETS, Config, check, from_dict, read_toml, to_dict
+from bids_flex.checks import check
+from bids_flex.config import ENGINES, PRESETS, Config, from_dict, read_toml, to_dict
 from bids_flex.errors import BidsFlexError, UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bids_flex {__version__}")
     _add_selection(parser)
     _add_signal(parser)
-    _add_windows(parser)
+    _add_engines(parser)
+    _add_multilayer(parser)
+    _add_surrogates(parser)
     _add_group(parser)
     _add_execution(parser)
     return parser
@@ -126,23 +129,111 @@ def _add_signal(parser: argparse.ArgumentParser) -> None:
         group.add_argument(option, dest=f"science.denoise.{name}", metavar=unit, type=float, help=what)
 
 
-def _add_windows(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("communities over time (engine: prior)")
+def _add_engines(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("communities over time: engines and their windows")
     group.add_argument("--preset", choices=sorted(PRESETS), help="start from the settings of a published study")
-    group.add_argument("--prior-window", dest="science.prior.window", metavar="TIME", help="60s (default) or 27vol")
-    group.add_argument("--prior-step", dest="science.prior.step", metavar="TIME", help="1vol (default) or 2s")
     group.add_argument(
-        "--prior-shape",
-        dest="science.prior.shape",
-        choices=("rect", "gaussian", "tukey"),
-        help="weights within a window (default: rect)",
+        "--engine",
+        dest="science.engines",
+        nargs="+",
+        choices=ENGINES,
+        help="prior: every window starts from the atlas's networks; multilayer: temporal modularity (default: both)",
+    )
+    for engine, window, step in (("prior", "60s", "1vol"), ("multilayer", "100s", "half")):
+        setting = f"science.{engine}"
+        group.add_argument(
+            f"--{engine}-window",
+            dest=f"{setting}.window",
+            metavar="TIME",
+            help=f"such as 60s, 27vol (default: {window})",
+        )
+        group.add_argument(
+            f"--{engine}-step", dest=f"{setting}.step", metavar="TIME", help=f"such as 2s, 1vol, half (default: {step})"
+        )
+        group.add_argument(
+            f"--{engine}-shape",
+            dest=f"{setting}.shape",
+            choices=("rect", "gaussian", "tukey"),
+            help="weights within a window (default: rect)",
+        )
+        group.add_argument(
+            f"--{engine}-min-kept",
+            dest=f"{setting}.min_kept",
+            type=float,
+            metavar="SHARE",
+            help="drop windows with fewer uncensored frames (default: 0.5)",
+        )
+        group.add_argument(
+            f"--{engine}-estimator",
+            dest=f"{setting}.estimator",
+            choices=("pearson", "partial", "mtd"),
+            help="connectivity; mtd: multiplication of temporal derivatives (default: pearson)",
+        )
+
+
+def _add_multilayer(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("temporal modularity (engine multilayer)")
+    group.add_argument(
+        "--modularity-null",
+        dest="science.multilayer.modularity_null",
+        choices=("ng", "signed", "gomez", "uniform"),
+        help="what connectivity is compared with (default: signed)",
     )
     group.add_argument(
-        "--prior-min-kept",
-        dest="science.prior.min_kept",
-        type=float,
-        metavar="SHARE",
-        help="drop windows with fewer uncensored frames (default: 0.5)",
+        "--optimiser",
+        dest="science.multilayer.optimiser",
+        choices=("louvain", "leiden"),
+        help="how modularity is maximised (default: louvain)",
+    )
+    for option, name, kind, metavar, what in (
+        ("--gamma", "gamma", float, "X", "resolution (default: 1, by convention)"),
+        ("--omega", "omega", float, "X", "coupling of consecutive windows (default: 1, by convention)"),
+        (
+            "--modularity-a",
+            "a",
+            float,
+            "R",
+            "one mean connectivity for all runs, with uniform (default: each run's own)",
+        ),
+        ("--restarts", "restarts", int, "N", "searches, whose measures are averaged (default: 100)"),
+    ):
+        group.add_argument(option, dest=f"science.multilayer.{name}", type=kind, metavar=metavar, help=what)
+    group.add_argument(
+        "--sweep",
+        dest="science.multilayer.sweep",
+        action="store_const",
+        const={},
+        help="search over a grid of gamma and omega as well, and write which partitions are best where",
+    )
+    for name, grid in (("gamma", "0.6 0.8 1 1.2 1.4"), ("omega", "0.25 0.5 1 2")):
+        group.add_argument(
+            f"--sweep-{name}",
+            dest=f"science.multilayer.sweep.{name}s",
+            nargs="+",
+            type=float,
+            metavar="X",
+            help=f"values of {name}; turns --sweep on (default: {grid})",
+        )
+
+
+def _add_surrogates(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("null models of switching")
+    group.add_argument(
+        "--surrogate",
+        dest="science.surrogates.kind",
+        choices=("phase", "var", "iaaft", "temporal"),
+        help="phase: random phases (default); iaaft: and the values kept; var: autoregression of order 1; "
+        "temporal: windows in random order",
+    )
+    group.add_argument(
+        "--n-surrogates", type=int, metavar="N", help="for each engine; 0: none (default: prior 199, multilayer 50)"
+    )
+    group.add_argument(
+        "--random-seed",
+        dest="science.random_seed",
+        type=int,
+        metavar="N",
+        help="what all random numbers follow from, permutations of the group level included (default: 0)",
     )
 
 
@@ -169,7 +260,10 @@ def _add_group(parser: argparse.ArgumentParser) -> None:
         "--n-permutations", dest="group.permutations", type=int, metavar="N", help="permutations (default: 10000)"
     )
     group.add_argument(
-        "--random-seed", dest="group.random_seed", type=int, metavar="N", help="seed of the permutations (default: 0)"
+        "--primary-engine",
+        dest="group.primary_engine",
+        choices=ENGINES,
+        help="whose measures the model is about (default: prior)",
     )
 
 
@@ -181,7 +275,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         dest="execution.nprocs",
         type=int,
         metavar="N",
-        help="runs at a time (default: available processors)",
+        help="runs at a time (default: available processors); what is left over serves restarts and surrogates",
     )
     group.add_argument(
         "--work-dir",
@@ -230,15 +324,20 @@ def parse_config(words: Sequence[str] | None = None) -> Config:
     forced = given.pop("force", [])
     given |= {"execution.redo": True} if "redo" in forced else {}
     given |= {"science.any_space": True} if "atlas-space" in forced else {}
+    if (surrogates := given.pop("n_surrogates", None)) is not None:
+        given |= {f"science.surrogates.{engine}": surrogates for engine in ENGINES}
     for name, value in given.items():
-        *path, last = name.split(".")
-        table = settings
-        for part in path:
-            table = table.setdefault(part, {})
-        table[last] = value
+        _merge(settings, _nested(name, value))
     config = from_dict(Config, settings, file or "command line")
     check(config)
     return config
+
+
+def _nested(name: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 - an option's value
+    """Turn a dotted name and its value into nested tables."""
+    for part in reversed(name.split(".")):
+        value = {part: value}
+    return dict(value)
 
 
 def _merge(table: dict[str, Any], other: dict[str, Any]) -> None:

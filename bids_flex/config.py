@@ -20,7 +20,15 @@ from bids_flex import __version__
 from bids_flex.errors import MissingInputError, UsageError
 
 Shape = Literal["rect", "gaussian", "tukey"]
+Estimator = Literal["pearson", "partial", "mtd"]
+EngineName = Literal["prior", "multilayer"]
+ModularityNull = Literal["ng", "signed", "gomez", "uniform"]
+Optimiser = Literal["louvain", "leiden"]
+SurrogateKind = Literal["phase", "var", "iaaft", "temporal"]
 Level = Literal["participant", "group"]
+
+ENGINES: tuple[EngineName, ...] = typing.get_args(EngineName)
+"""All engines, in the order in which they run."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|vol)")
 T = TypeVar("T")
@@ -28,20 +36,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """A length of time as people state it: ``60s`` or ``27vol``."""
+    """A length of time as people state it: ``60s``, ``27vol``, or ``half`` of a window."""
 
     value: float
-    unit: Literal["s", "volumes"]
+    unit: Literal["s", "volumes", "windows"]
 
     @classmethod
     def parse(cls, text: str) -> Duration:
-        """Read ``60s``, ``1.5s`` or ``27vol``.
+        """Read ``60s``, ``1.5s``, ``27vol`` or ``half``.
 
         Raises
         ------
         UsageError
             When the text is anything else, a number of volumes is not whole, or the duration is zero.
         """
+        if text.strip() == "half":
+            return HALF
         found = _DURATION.fullmatch(text.strip())
         if found is None:
             raise UsageError(f"{text!r} is not a duration: write seconds as 60s or volumes as 27vol")
@@ -51,7 +61,11 @@ class Duration:
         return cls(value, "s" if found[2] == "s" else "volumes")
 
     def __str__(self) -> str:
-        return f"{self.value:g}{'s' if self.unit == 's' else 'vol'}"
+        return "half" if self == HALF else f"{self.value:g}{'s' if self.unit == 's' else 'vol'}"
+
+
+HALF = Duration(0.5, "windows")
+"""Half a window, rounded down to volumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +90,75 @@ class DenoiseSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class PriorSettings:
-    """Windows of the ``prior`` engine."""
+class EngineSettings:
+    """What every engine needs: windows, and the connectivity within them."""
+
+    window: Duration
+    step: Duration
+    shape: Shape = "rect"
+    min_kept: float = 0.5
+    estimator: Estimator = "pearson"
+
+
+@dataclass(frozen=True, slots=True)
+class PriorSettings(EngineSettings):
+    """Settings of the ``prior`` engine."""
 
     window: Duration = Duration(60.0, "s")
     step: Duration = Duration(1.0, "volumes")
-    shape: Shape = "rect"
-    min_kept: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSettings:
+    """Resolutions and couplings to search at, every pair of them, and how many times each."""
+
+    gammas: tuple[float, ...] = (0.6, 0.8, 1.0, 1.2, 1.4)
+    omegas: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
+    restarts: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class MultilayerSettings(EngineSettings):
+    """Settings of the ``multilayer`` engine; ``a`` fixes the one of ``uniform``, ``sweep`` is off without its table."""
+
+    window: Duration = Duration(100.0, "s")
+    step: Duration = HALF
+    modularity_null: ModularityNull = "signed"
+    gamma: float = 1.0
+    omega: float = 1.0
+    a: float | None = None
+    restarts: int = 100
+    optimiser: Optimiser = "louvain"
+    sweep: SweepSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SurrogateSettings:
+    """Null models: their kind, how many for each engine (0: none), and the restarts on each of ``multilayer``."""
+
+    kind: SurrogateKind = "phase"
+    prior: int = 199
+    multilayer: int = 50
+    multilayer_restarts: int = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Science:
     """Everything that changes a number."""
 
+    engines: tuple[EngineName, ...] = ENGINES
     atlas: AtlasSettings = field(default_factory=AtlasSettings)
     denoise: DenoiseSettings = field(default_factory=DenoiseSettings)
     prior: PriorSettings = field(default_factory=PriorSettings)
+    multilayer: MultilayerSettings = field(default_factory=MultilayerSettings)
+    surrogates: SurrogateSettings = field(default_factory=SurrogateSettings)
+    random_seed: int = 0
     any_space: bool = False
     preset: str | None = None
+
+    def engine(self, name: EngineName) -> EngineSettings:
+        """Give the settings of one engine."""
+        return {"prior": self.prior, "multilayer": self.multilayer}[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +181,7 @@ class GroupSettings:
     covariates: tuple[str, ...] = ()
     contrasts: tuple[str, ...] = ()
     permutations: int = 10_000
-    random_seed: int = 0
+    primary_engine: EngineName = "prior"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,37 +211,9 @@ class Config:
     execution: Execution = field(default_factory=Execution)
 
 
-def check(config: Config) -> None:
-    """Refuse numbers that make no sense, before any work.
-
-    Raises
-    ------
-    UsageError
-        Naming the setting, its value and what it must be.
-    """
-    denoise, prior = config.science.denoise, config.science.prior
-    nprocs = config.execution.nprocs
-    must = (
-        (
-            "denoise.high_pass_hz",
-            denoise.high_pass_hz,
-            0 < denoise.high_pass_hz < denoise.low_pass_hz,
-            "below low_pass_hz",
-        ),
-        ("denoise.fd_threshold_mm", denoise.fd_threshold_mm, denoise.fd_threshold_mm > 0, "above 0"),
-        ("denoise.dvars_threshold", denoise.dvars_threshold, denoise.dvars_threshold > 0, "above 0"),
-        ("denoise.min_coverage", denoise.min_coverage, 0 <= denoise.min_coverage <= 1, "between 0 and 1"),
-        ("prior.min_kept", prior.min_kept, 0 < prior.min_kept <= 1, "above 0 and at most 1"),
-        ("group.permutations", config.group.permutations, config.group.permutations > 0, "at least 1"),
-        ("execution.nprocs", nprocs, nprocs is None or nprocs > 0, "at least 1"),
-    )
-    for name, value, holds, wanted in must:
-        if not holds:
-            raise UsageError(f"{name} is {value}: it must be {wanted}")
-
-
 PRESETS: dict[str, Science] = {
     "amsterdam": Science(
+        engines=("prior",),
         denoise=DenoiseSettings(strategy="24P+2P"),
         prior=PriorSettings(window=Duration(27.0, "volumes"), step=Duration(1.0, "volumes")),
         preset="amsterdam",
@@ -275,10 +312,21 @@ def to_toml(config: Config) -> str:
 
 def stated(science: Science) -> dict[str, Any]:
     """Write scientific settings as a sidecar states them: files by their names, wherever they lie."""
-    settings: dict[str, Any] = to_dict(science)
+    settings = _in_use(science)
     for table, name in (("atlas", "name"), ("atlas", "table"), ("denoise", "strategy")):
         if name in settings[table]:
             settings[table][name] = Path(settings[table][name]).name
+    return settings
+
+
+def _in_use(science: Science) -> dict[str, Any]:
+    """Leave out what is said about engines that do not run; nothing depends on it, nor on the order of engines."""
+    settings: dict[str, Any] = to_dict(science)
+    settings["engines"] = [name for name in ENGINES if name in science.engines]
+    for name in set(ENGINES) - set(science.engines):
+        del settings[name], settings["surrogates"][name]
+    if "multilayer" not in science.engines:
+        del settings["surrogates"]["multilayer_restarts"]
     return settings
 
 
@@ -293,7 +341,7 @@ def science_hash(science: Science, atlas_fingerprint: str, strategy_fingerprint:
     str
         Twelve hexadecimal digits.
     """
-    settings = to_dict(science)
+    settings = _in_use(science)
     settings.pop("preset", None)
     settings["atlas"] = atlas_fingerprint
     settings["denoise"]["strategy"] = strategy_fingerprint

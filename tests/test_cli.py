@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from typing import get_args, get_type_hints
 
 import pytest
 
 from bids_flex import __version__
 from bids_flex.cli import main, make_parser, parse_config
-from bids_flex.config import Config, Duration
+from bids_flex.config import HALF, Config, Duration, MultilayerSettings, PriorSettings, SweepSettings
 from bids_flex.errors import UsageError
 
 HERE = ["/data", "/out", "participant"]
@@ -64,11 +65,82 @@ def test_what_is_no_label_is_refused(label, capsys):
         (["--high-pass", "0.2"], "high_pass_hz"),
         (["--fd-thresh", "0"], "fd_threshold_mm"),
         (["--n-permutations", "0"], "permutations"),
+        (["--random-seed", "-1"], "random_seed is -1"),
+        (["--engine", "prior", "prior"], "engines is ['prior', 'prior']: it must be one, or both once"),
+        (["--gamma", "-0.5"], "multilayer.gamma is -0.5: it must be at least 0"),
+        (["--gamma", "nan"], "multilayer.gamma is nan"),
+        (["--omega", "-1"], "multilayer.omega is -1.0"),
+        (["--omega", "inf"], "multilayer.omega is inf"),
+        (["--restarts", "0"], "multilayer.restarts is 0"),
+        (["--modularity-a", "0.2"], "multilayer.a is 0.2: it must be unset unless modularity_null is uniform"),
+        (["--modularity-a", "0", "--modularity-null", "uniform"], "multilayer.a is 0.0: it must be above 0"),
+        (["--sweep-gamma", "1"], "multilayer.sweep.gammas is [1.0]: it must be two or more different numbers"),
+        (["--sweep-gamma", "1", "1"], "multilayer.sweep.gammas"),
+        (["--sweep-omega", "1", "-1"], "multilayer.sweep.omegas"),
+        (["--engine", "prior", "--sweep"], "multilayer.sweep is on: it must be off without the engine multilayer"),
+        (["--n-surrogates", "1"], "surrogates.prior is 1: it must be 0 (no null model) or at least 2"),
+        (["--n-surrogates", "-3"], "surrogates.prior is -3"),
+        (["--prior-window", "half"], "prior.window is half: it must be in seconds or volumes"),
+        (["--prior-estimator", "partial", "--prior-shape", "tukey"], "prior.shape is tukey: it must be rect with"),
+        (["--multilayer-estimator", "partial", "--multilayer-shape", "gaussian"], "multilayer.shape is gaussian"),
+        (["--surrogate", "temporal"], "prior.step is 1vol: it must be at least prior.window (60s), in its unit"),
+        (["--surrogate", "temporal", "--engine", "multilayer"], "multilayer.step is half"),
+        (["--surrogate", "temporal", "--prior-window", "30vol", "--prior-step", "29vol"], "prior.step is 29vol"),
     ],
 )
 def test_senseless_numbers_are_refused(options, told, capsys):
     assert main([*HERE, *options]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_windows_that_do_not_overlap_can_be_permuted():
+    apart = ["--engine", "prior", "--prior-step", "60s", "--surrogate", "temporal"]
+    assert parse_config([*HERE, *apart]).science.surrogates.kind == "temporal"
+    # without surrogates there is nothing to permute
+    assert parse_config([*HERE, "--surrogate", "temporal", "--n-surrogates", "0"]).science.surrogates.prior == 0
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--engine", "--modularity-null", "--optimiser", "--surrogate", "--prior-shape", "--multilayer-estimator"),
+        "--primary-engine",
+    ],
+)
+def test_unknown_names_are_refused(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        parse_config([*HERE, option, "nonsense"])
+    assert f"argument {option}: invalid choice: 'nonsense'" in capsys.readouterr().err
+
+
+def test_one_number_of_surrogates_serves_both_engines():
+    surrogates = parse_config([*HERE, "--n-surrogates", "20"]).science.surrogates
+    assert (surrogates.prior, surrogates.multilayer, surrogates.multilayer_restarts) == (20, 20, 10)
+    plain = parse_config(HERE).science.surrogates
+    assert (plain.kind, plain.prior, plain.multilayer, plain.multilayer_restarts) == ("phase", 199, 50, 10)
+
+
+def test_a_sweep_is_off_on_or_of_the_users_own_grid():
+    assert parse_config(HERE).science.multilayer.sweep is None
+    assert parse_config([*HERE, "--sweep"]).science.multilayer.sweep == SweepSettings()
+    for words in (["--sweep", "--sweep-gamma", "1", "2"], ["--sweep-gamma", "1", "2", "--sweep"]):
+        assert parse_config([*HERE, *words]).science.multilayer.sweep == SweepSettings(gammas=(1.0, 2.0))
+
+
+def test_each_engine_has_windows_of_its_own():
+    words = ["--prior-window", "27vol", "--multilayer-window", "120s", "--multilayer-step", "10s"]
+    science = parse_config([*HERE, *words]).science
+    assert science.prior == PriorSettings(window=Duration(27, "volumes"))
+    assert science.multilayer == MultilayerSettings(window=Duration(120, "s"), step=Duration(10, "s"))
+    assert parse_config(HERE).science.multilayer.step == HALF
+
+
+def test_amsterdam_is_the_prior_engine_alone():
+    science = parse_config([*HERE, "--preset", "amsterdam"]).science
+    assert science.engines == ("prior",)
+    assert (str(science.prior.window), str(science.prior.step)) == ("27vol", "1vol")
+    both = parse_config([*HERE, "--preset", "amsterdam", "--engine", "prior", "multilayer"]).science
+    assert both.engines == ("prior", "multilayer")
 
 
 def test_every_option_that_sets_something_is_a_setting():
@@ -77,7 +149,9 @@ def test_every_option_that_sets_something_is_a_setting():
         if "." in dest:
             value = Config
             for part in dest.split("."):
-                hints = __import__("typing").get_type_hints(value)
+                # settings that may be off are of a kind, or None
+                (value,) = [one for one in get_args(value) if one is not type(None)] or [value]
+                hints = get_type_hints(value)
                 assert part in hints, dest
                 value = hints[part]
 

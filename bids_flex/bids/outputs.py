@@ -38,6 +38,12 @@ BIDSIGNORE = """\
 **/*_dynamics.json
 **/*_quality.tsv
 **/*_quality.json
+**/*_restarts.tsv
+**/*_restarts.json
+**/*_windows.tsv
+**/*_windows.json
+**/*_sweep.tsv
+**/*_sweep.json
 **/figures
 CITATION.md
 group

@@ -12,7 +12,9 @@ from bids_flex.errors import DatasetFileError, MissingInputError, NoMatchError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,12 @@ def read_sidecar(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
+def engines_there(output_dir: Path) -> tuple[str, ...]:
+    """Name the engines that have left results, sorted."""
+    found = output_dir.glob("sub-*/**/func/*_desc-*_dynamics.json")
+    return tuple(sorted({entities_of(path)["desc"] for path in found}))
+
+
 def read_results(output_dir: Path, engine: str) -> tuple[RunResult, ...]:
     """Read the summaries of all runs that one engine has analysed.
 
@@ -60,9 +68,42 @@ def read_results(output_dir: Path, engine: str) -> tuple[RunResult, ...]:
             raise DatasetFileError(f"{path} is not a whole sidecar of bids_flex: run the participant level again")
         found.append(RunResult(path, entities_of(path), summary))
     if not found:
+        if others := engines_there(output_dir):
+            raise NoMatchError(
+                f"no results of the engine {engine} in {output_dir}: there are some of {', '.join(others)}; "
+                "choose it with --primary-engine, or run the participant level with both"
+            )
         raise NoMatchError(f"no results of the participant level in {output_dir}: run it first, into the same folder")
     _refuse_mixture(found)
     return tuple(found)
+
+
+def read_sweeps(output_dir: Path) -> list[tuple[Path, dict[str, NDArray[np.float64]], dict[str, Any]]]:
+    """Read the sweeps over resolution and coupling of all runs whose analysis is whole.
+
+    Returns
+    -------
+    list of (Path, dict, dict)
+        The table's file, its columns and what its sidecar says of the sweep.
+
+    Raises
+    ------
+    DatasetFileError
+        When one cannot be read.
+    """
+    import pandas as pd
+
+    found = []
+    for sidecar in sorted(output_dir.glob("sub-*/**/func/*_desc-multilayer_dynamics.json")):
+        path = sidecar.with_name(sidecar.name.replace("_dynamics.json", "_sweep.tsv"))
+        if not path.exists():
+            continue
+        facts = (read_sidecar(path.with_suffix(".json")) or {}).get("Sweep")
+        if facts is None:
+            raise DatasetFileError(f"{path} has no whole sidecar: run the participant level again")
+        table = pd.read_csv(path, sep="\t", na_values=["n/a"])
+        found.append((path, {name: table[name].to_numpy(dtype=float) for name in table.columns}, facts))
+    return found
 
 
 def _refuse_mixture(found: list[RunResult]) -> None:

@@ -174,6 +174,12 @@ def _refuse(flat: NDArray[np.bool_], where: str) -> None:
         raise RunError(f"regions {named} (counted from 0) do not vary {where}: leave them out")
 
 
+def _refuse_first(flat: NDArray[np.bool_], starts: NDArray[np.int64]) -> None:
+    """Do the same for windows (W, N): name the first in which a region does not vary."""
+    for w in np.flatnonzero(flat.any(axis=1)):
+        _refuse(flat[w], f"in the window at volume {starts[w]}")
+
+
 def _pearson(series: Floats, plan: WindowPlan, rows: slice, out: Floats) -> None:
     """Compute weighted r of windows; those that overlap much share most of the work."""
     groups = _groups(plan, rows)
@@ -199,8 +205,7 @@ def _share_core(series: Floats, plan: WindowPlan, first: int, out: Floats) -> bo
     kept = plan.kept_frames[first : first + windows].astype(np.int64)
     spread = np.empty(out.shape[:2])
     _kernels.sliding(x, x[core].T @ x[core], kept, plan.length, plan.step, out, spread)
-    for w, flat in enumerate(spread <= FLAT * np.sqrt(kept)[:, None]):
-        _refuse(flat, f"in the window at volume {start + w * plan.step}")
+    _refuse_first(spread <= FLAT * np.sqrt(kept)[:, None], plan.starts[first:])
     return True
 
 
@@ -209,8 +214,7 @@ def _apart(series: Floats, plan: WindowPlan, rows: slice, out: Floats) -> None:
     starts = plan.starts[rows]
     volumes = starts[:, None] + np.arange(plan.length)
     flat = _correlate(series[volumes], plan.taper * plan.keep[volumes], out)
-    for start, regions in zip(starts, flat, strict=True):
-        _refuse(regions, f"in the window at volume {start}")
+    _refuse_first(flat, starts)
 
 
 def _correlate(x: Floats, weights: Floats, out: Floats) -> NDArray[np.bool_]:

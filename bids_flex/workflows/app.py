@@ -105,6 +105,7 @@ def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
     done, todo = _sort_out(jobs, redo=config.execution.redo)
     for job in done:
         journal.record(Outcome(job.run.name, "skipped", "already done with these settings and files"))
+    _note_short_windows(todo)
     nprocs = config.execution.nprocs or default_nprocs()
     LOG.info("%d runs to analyse, %d at a time; intermediate files in %s", len(todo), nprocs, work_dir)
     with _progress(len(todo), journal.console) as advance:
@@ -126,15 +127,27 @@ def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
     return _close(journal, 1 if journal.count("failed") else 0)
 
 
+def _note_short_windows(jobs: list[Job]) -> None:
+    """Say once for each engine that windows are short for the band, as the summaries of the runs do."""
+    from bids_flex.workflows.engines import engines_of
+    from bids_flex.workflows.summary import short_window_note
+
+    engines = engines_of(jobs[0].science) if jobs else ()
+    for engine in engines:
+        notes = [note for note in (short_window_note(job, engine.name) for job in jobs) if note]
+        if notes:
+            LOG.warning("engine %s: %s", engine.name, notes[0])
+
+
 def make_jobs(config: Config) -> tuple[list[Job], Runs]:
     """Bring runs and settings together; what serves the whole data set is read, and found wanting, first."""
     from bids_flex.signal import load_atlas, load_strategy
-    from bids_flex.workflows.stages import Job, atlas_fingerprint, network_numbers
+    from bids_flex.workflows.stages import Job, atlas_fingerprint, require_networks
 
     chosen = config.science.atlas
     table = Path(chosen.table) if chosen.table else None
     atlas = load_atlas(chosen.name, table=table, space=chosen.space)
-    network_numbers(atlas)
+    require_networks(atlas, config.science)
     strategy = load_strategy(config.science.denoise.strategy)
     runs = find_runs(config, atlas.space)
     named = science_hash(config.science, atlas_fingerprint(atlas), repr(strategy))
@@ -155,17 +168,21 @@ def _sort_out(jobs: list[Job], *, redo: bool) -> tuple[list[Job], list[Job]]:
     """
     from bids_flex.bids.results import read_sidecar
     from bids_flex.workflows.derivatives import sidecar_path
+    from bids_flex.workflows.engines import ENGINES
 
     done: list[Job] = []
     todo: list[Job] = []
     for job in jobs:
+        # an engine that is not asked for now may have been used before: that is another setting too
+        all_there = [] if redo else [read_sidecar(sidecar_path(job, engine)) for engine in ENGINES]
+        for other in all_there:
+            if other is not None and other.get("SettingsHash") != job.settings_hash:
+                raise UsageError(
+                    f"{job.run.name} was analysed with other settings in {job.output_dir}: "
+                    f"{_difference(other.get('Settings', {}), stated(job.science))}; "
+                    "choose another output folder, or --force to replace it"
+                )
         there = None if redo else read_sidecar(sidecar_path(job))
-        if there is not None and there.get("SettingsHash") != job.settings_hash:
-            raise UsageError(
-                f"{job.run.name} was analysed with other settings in {job.output_dir}: "
-                f"{_difference(there.get('Settings', {}), stated(job.science))}; "
-                "choose another output folder, or --force to replace it"
-            )
         finished = there is not None and there.get("InputFingerprint") == job.fingerprint
         (done if finished else todo).append(job)
     return done, todo

@@ -32,13 +32,13 @@ class Outcome:
     peak_memory_mb: float = float("nan")
 
 
-def run_child(job: Job, work_dir: Path, crash_dir: Path, verbose: int, pipe: Connection) -> None:
+def run_child(job: Job, work_dir: Path, crash_dir: Path, verbose: int, threads: int, pipe: Connection) -> None:
     """Analyse one run and send its outcome; the entry point of a child process."""
     # Ctrl-C reaches every process of a terminal; the parent alone decides, and ends its children itself
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     started = time.monotonic()
     try:
-        execute(job, work_dir, crash_dir, verbose)
+        execute(job, work_dir, crash_dir, verbose, threads)
         outcome = ("done", "")
     except BidsFlexError as error:
         outcome = ("failed", str(error))
@@ -49,7 +49,7 @@ def run_child(job: Job, work_dir: Path, crash_dir: Path, verbose: int, pipe: Con
     pipe.close()
 
 
-def execute(job: Job, work_dir: Path, crash_dir: Path, verbose: int) -> None:
+def execute(job: Job, work_dir: Path, crash_dir: Path, verbose: int, threads: int) -> None:
     """Run the graph of one run in this process.
 
     Raises
@@ -81,7 +81,7 @@ def execute(job: Job, work_dir: Path, crash_dir: Path, verbose: int) -> None:
     # what an earlier call has left here may come from other code or half a node
     shutil.rmtree(work_dir / "run", ignore_errors=True)
     try:
-        build_graph(job, work_dir).run(plugin="Linear")
+        build_graph(job, work_dir, threads).run(plugin="Linear")
     except Exception as error:
         foreseen = [file.read_text(encoding="utf8") for file in work_dir.glob(f"run/*/{FAILURE}")]
         if foreseen:

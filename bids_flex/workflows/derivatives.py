@@ -8,36 +8,24 @@ import numpy as np
 import pandas as pd
 
 from bids_flex import __version__
-from bids_flex.bids.outputs import bids_uri, column_dictionary, output_folder, output_stem, write_table
+from bids_flex.bids.outputs import bids_uri, output_folder, output_stem, write_table
 from bids_flex.config import stated
 from bids_flex.workflows import stages
+from bids_flex.workflows.engine_stages import plan_of
+from bids_flex.workflows.engines import ENGINES, engines_of
+from bids_flex.workflows.summary import Result, dynamics_table, null_columns, summarise, windows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from bids_flex.workflows.stages import Job
 
-ENGINE = "prior"
 
-NOTES = {
-    "global signal": (
-        "Global signal regression makes anticorrelations, and the prior engine takes |r|: they count as affinity."
-    ),
-    "amsterdam": (
-        "Preset amsterdam approximates the pipeline of Broeders et al. (2024); atlas, window, covariates, tests and "
-        "effect sizes of that study are not public."
-    ),
-    "noise": (
-        "Flexibility of the prior engine also rises with noise, without any switching: compare it between people only "
-        "beside motion and other measures of quality."
-    ),
-}
-"""What a reader of the numbers must know, in the words of the method."""
-
-
-def sidecar_path(job: Job) -> Path:
-    """Name the file whose presence, with the right hash, says that a run is done."""
-    return _path(job, f"desc-{ENGINE}_dynamics").with_suffix(".json")
+def sidecar_path(job: Job, engine: str | None = None) -> Path:
+    """Name the summary of an engine; that of the last engine, with the right hash, says that a run is done."""
+    last = engine or engines_of(job.science)[-1].name
+    return _path(job, f"desc-{last}_dynamics").with_suffix(".json")
 
 
 def _path(job: Job, ending: str) -> Path:
@@ -45,8 +33,24 @@ def _path(job: Job, ending: str) -> Path:
     return folder / f"{output_stem(job.run, dict(job.atlas.entities))}_{ending}.tsv"
 
 
-def write_derivatives(job: Job, parcellated: Path, cleaned: Path, communities: Path, measures: Path) -> Path:
+def write_derivatives(
+    job: Job,
+    parcellated: Path,
+    cleaned: Path,
+    communities: Sequence[Path],
+    measures: Sequence[Path],
+    nulls: Sequence[Path],
+) -> Path:
     """Write everything that a run has come to.
+
+    Parameters
+    ----------
+    job : Job
+        The run and its settings.
+    parcellated, cleaned : Path
+        Files of the stages that engines share.
+    communities, measures, nulls : sequence of Path
+        Files of each engine, in the order in which engines run.
 
     Returns
     -------
@@ -55,23 +59,25 @@ def write_derivatives(job: Job, parcellated: Path, cleaned: Path, communities: P
     """
     coverage, found = stages.load(parcellated)
     clean, facts = stages.load(cleaned)
-    searched = stages.load(communities)[0]
-    measured, names = stages.load(measures)
     common = _common(job)
+    _remove_old(job)
     _write_signal(job, coverage, found, clean, facts, common)
-    _write_communities(job, clean["keep"], searched, common)
-    matrix = pd.DataFrame(measured["allegiance"], columns=list(job.atlas.labels))
-    _write_matrix(job, f"stat-allegiance_desc-{ENGINE}_relmat", matrix, "Allegiance: share of windows together", common)
-    table = pd.DataFrame(
-        {
-            "region": job.atlas.labels,
-            "network": job.atlas.networks,
-            **{name: measured[name] for name in names["measures"]},
-        }
-    )
-    summary = _summary(job, table, clean["keep"], searched, found, facts)
-    write_table(_path(job, f"desc-{ENGINE}_dynamics"), table, {**common, **summary})
+    quality = {**facts, "poor": found["poor"]}
+    for engine, labels, measured, null in zip(engines_of(job.science), communities, measures, nulls, strict=True):
+        plan = plan_of(job, engine.name, clean["keep"])
+        loaded = (stages.load(labels), stages.load(measured), stages.load(null))
+        _write_engine(job, Result(engine, plan, *loaded, quality), common)
     return sidecar_path(job)
+
+
+def _remove_old(job: Job) -> None:
+    """Remove what an earlier analysis has left of the engines: while tables are replaced, nothing may say "done"."""
+    for engine in reversed(ENGINES):
+        sidecar_path(job, engine).unlink(missing_ok=True)
+    folder, stem = output_folder(job.output_dir, job.run), output_stem(job.run, dict(job.atlas.entities))
+    for engine in ENGINES:
+        for old in [*folder.glob(f"{stem}_desc-{engine}*"), *folder.glob(f"{stem}_stat-*_desc-{engine}*")]:
+            old.unlink(missing_ok=True)
 
 
 def _common(job: Job) -> dict[str, Any]:
@@ -140,11 +146,31 @@ def _write_matrix(job: Job, ending: str, matrix: pd.DataFrame, what: str, common
     write_table(_path(job, ending), matrix, common, each)
 
 
-def _write_communities(job: Job, keep: Any, searched: dict[str, Any], common: dict[str, Any]) -> None:  # noqa: ANN401
+def _write_engine(job: Job, result: Result, common: dict[str, Any]) -> None:
+    """Write the tables of one engine, its summary last."""
+    name = result.engine.name
+    arrays, facts = result.communities
+    for key in arrays:
+        if key.startswith("labels_"):
+            _write_communities(job, result, key.removeprefix("labels_"), common)
+    for table, columns in facts["tables"].items():
+        values = pd.DataFrame({column: arrays[f"{table}:{column}"] for column in columns})
+        extra = {**common, "Engine": name, **facts["facts"].get(table, {})}
+        write_table(_path(job, f"desc-{name}_{table}"), values, extra)
+    matrix = pd.DataFrame(result.measures[0]["allegiance"], columns=list(job.atlas.labels))
+    what = "Allegiance: share of windows (and of restarts) together"
+    _write_matrix(job, f"stat-allegiance_desc-{name}_relmat", matrix, what, common)
+    table = dynamics_table(job, result)
+    summary = summarise(job, result)
+    write_table(_path(job, f"desc-{name}_dynamics"), table, {**common, **summary}, null_columns())
+
+
+def _write_communities(job: Job, result: Result, which: str, common: dict[str, Any]) -> None:
     """Write the community of every region in every window."""
-    plan = stages.plan_of(job, keep)
+    plan = result.plan
     names = stages.network_numbers(job.atlas)[1]
-    labels = pd.DataFrame(searched["labels"], columns=list(job.atlas.labels)).astype("Int16")
+    found = result.communities[0][f"labels_{which}"]
+    labels = pd.DataFrame(found, columns=list(job.atlas.labels)).astype("Int16")
     windows = pd.DataFrame(
         {
             "onset": plan.starts * job.run.tr_s,
@@ -153,79 +179,11 @@ def _write_communities(job: Job, keep: Any, searched: dict[str, Any], common: di
         }
     )
     levels = {str(number): name for number, name in enumerate(names, start=1)}
+    known = {"Levels": levels} if result.engine.same_labels else {}
     each = {
-        label: _region_column(job, label, "Number of the community; n/a: not searched") | {"Levels": levels}
+        label: _region_column(job, label, "Number of the community; n/a: not searched") | known
         for label in job.atlas.labels
     }
     table = pd.concat([windows, labels.mask(labels == 0)], axis=1)
-    write_table(_path(job, f"desc-{ENGINE}_communities"), table, {**common, "Windows": _windows(job, keep)}, each)
-
-
-def _windows(job: Job, keep: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Account for the windows: planned, analysed, dropped and why, pairs that count."""
-    plan = stages.plan_of(job, keep)
-    return {
-        "LengthVolumes": plan.length,
-        "StepVolumes": plan.step,
-        "LengthSeconds": plan.length * job.run.tr_s,
-        "StepSeconds": plan.step * job.run.tr_s,
-        "Shape": job.science.prior.shape,
-        "Analysed": plan.n_windows,
-        "Dropped": [{"Onset": start * job.run.tr_s, "Reason": reason} for start, reason in plan.dropped],
-        "ValidPairs": int(plan.pairs.sum()),
-    }
-
-
-def _summary(
-    job: Job,
-    table: pd.DataFrame,
-    keep: Any,  # noqa: ANN401
-    searched: dict[str, Any],
-    found: dict[str, Any],
-    facts: dict[str, Any],
-) -> dict[str, Any]:
-    """Sum a run up: global and network means, windows, convergence, quality, warnings."""
-    named = table.drop(columns=["region"])
-    whole = named.drop(columns=["network"]).mean()
-    networks = named.groupby("network", sort=False).mean()
-    iterations = searched["iterations"]
-    plan = stages.plan_of(job, keep)
-    return {
-        "Engine": ENGINE,
-        "Global": {**whole.to_dict(), "persistence": 1 - whole["flexibility"]},
-        "Networks": {name: row.to_dict() for name, row in networks.iterrows()},
-        "Regions": {
-            "InAtlas": len(table),
-            "Searched": int(searched["present"].sum()),
-            "Missing": dict(found["poor"]),
-        },
-        "Windows": _windows(job, keep),
-        "Convergence": {
-            "MeanIterations": float(iterations.mean()),
-            "MaxIterations": int(iterations.max()),
-            "WindowsNotConverged": int((iterations >= 1000).sum()),
-        },
-        "Quality": facts["quality"],
-        "Seeds": {},
-        "Warnings": [*facts["notes"], *_warnings(job, plan, facts)],
-        "MeasureUnits": {name: column_dictionary()[name].get("Units", "") for name in whole.index},
-    }
-
-
-def _warnings(job: Job, plan: Any, facts: dict[str, Any]) -> list[str]:  # noqa: ANN401
-    """Say what a reader of this run's numbers must know."""
-    settings, minutes = job.science, facts["quality"]["kept_minutes"]
-    length_s, period_s = plan.length * job.run.tr_s, 1 / settings.denoise.high_pass_hz
-    short_window = (
-        f"Windows of {length_s:g} s are shorter than one period of the slowest signal kept ({period_s:g} s): "
-        "part of their change is spurious (Leonardi & Van De Ville 2015)."
-    )
-    short_scan = f"Only {minutes:.1f} minutes are usable; dynamic measures want 10, better 20 to 30 (Yang 2021)."
-    checks = (
-        (True, NOTES["noise"]),
-        (any("global_signal" in name for name in facts["confounds"]), NOTES["global signal"]),
-        (settings.preset == "amsterdam", NOTES["amsterdam"]),
-        (length_s < period_s, short_window),
-        (minutes < 10, short_scan),
-    )
-    return [text for holds, text in checks if holds]
+    extra = {**common, "Engine": result.engine.name, "Windows": windows_of(job, result)}
+    write_table(_path(job, f"desc-{which}_communities"), table, extra, each)

@@ -11,8 +11,11 @@ import pandas as pd
 
 from bids_flex import __version__
 from bids_flex.bids.outputs import column_dictionary, write_dataset, write_json, write_table
-from bids_flex.bids.results import read_communities, read_participants, read_results
+from bids_flex.bids.results import engines_there, read_communities, read_participants, read_results, read_sweeps
+from bids_flex.dynamics import pool
 from bids_flex.errors import DatasetFileError
+from bids_flex.workflows.engines import ENGINES
+from bids_flex.workflows.landscapes import landscape_columns, landscape_facts, read_landscape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,17 +26,12 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("bids_flex")
 
-ENGINE = "prior"
 PRIMARY = ("flexibility", "promiscuity")
 OTHERS = (
     *("cohesion", "disjointedness", "cohesion_strength", "recruitment", "integration", "dwell"),
     "switches_per_minute",
 )
 QUALITY = ("mean_fd", "share_censored", "kept_minutes", "degrees_of_freedom", "mean_absolute_r", "lag1_autocorrelation")
-NOISE = (
-    "Flexibility of the prior engine also rises with noise, without any switching: a group that is noisier looks more "
-    "flexible. Read the quality family beside the primary one."
-)
 
 
 def run_group(config: Config, readme: str) -> None:
@@ -46,13 +44,18 @@ def run_group(config: Config, readme: str) -> None:
     """
     from bids_flex.stats import analyse
 
-    results = read_results(config.output_dir, ENGINE)
-    table = collect(results)
     asked = config.group
+    results = read_results(config.output_dir, asked.primary_engine)
+    table = collect(results)
     write_dataset(config.output_dir, None, readme)
     folder = config.output_dir / "group"
-    write_table(folder / "participants_dynamics.tsv", table, {"Engine": ENGINE}, _column_meanings(table))
+    _write_participants(folder / "participants_dynamics.tsv", results, table)
     LOG.info("%d runs of %d participants collected", len(results), len(table))
+    for other in engines_there(config.output_dir):
+        if other != asked.primary_engine:
+            beside = read_results(config.output_dir, other)
+            _write_participants(folder / f"participants_desc-{other}_dynamics.tsv", beside, collect(beside))
+    _write_sweep(folder, config.output_dir)
     if asked.groups is None:
         LOG.info("no model: name the column to compare by with --groups")
         return
@@ -69,7 +72,7 @@ def run_group(config: Config, readme: str) -> None:
         asked.contrasts,
         categorical,
         asked.permutations,
-        asked.random_seed,
+        config.science.random_seed,
     )
     # a covariate cannot be an outcome, so quality is compared without quality among the covariates
     plain = [name for name in asked.covariates if name not in QUALITY]
@@ -81,11 +84,40 @@ def run_group(config: Config, readme: str) -> None:
         asked.contrasts,
         categorical,
         asked.permutations,
-        asked.random_seed,
+        config.science.random_seed,
     )
-    tests = _named(pd.concat([tested.tests, quality.tests], ignore_index=True))
+    tests = _named(pd.concat([tested.tests, quality.tests], ignore_index=True), asked.primary_engine)
     _write_model(folder, config, tested, tests, left_out, _warnings(results, quality.tests))
     print(_summary(tests))
+
+
+def _write_participants(path: Path, results: tuple[RunResult, ...], table: pd.DataFrame) -> None:
+    """Write the table of one engine's measures."""
+    extra = {"Engine": results[0].summary["Engine"], "Warnings": _unequal(results)}
+    write_table(path, table, extra, _column_meanings(table))
+
+
+def _write_sweep(folder: Path, output_dir: Path) -> None:
+    """Pool the sweeps of all runs, if there are any, for a choice of gamma and omega that knows no groups."""
+    sweeps = read_sweeps(output_dir)
+    if not sweeps:
+        return
+    pooled = pool([read_landscape(columns, facts) for _, columns, facts in sweeps])
+    table = pd.DataFrame(landscape_columns(pooled))
+    write_table(folder / "multilayer_sweep.tsv", table, {"Sweep": {"Runs": len(sweeps), **landscape_facts(pooled)}})
+
+
+def _unequal(results: tuple[RunResult, ...]) -> list[str]:
+    """Say whose promiscuity is an average of runs of unequal length, because labels are not the same in both."""
+    if ENGINES[results[0].summary["Engine"]].same_labels:
+        return []
+    windows: dict[str, set[int]] = {}
+    for run in results:
+        windows.setdefault(run.entities["sub"], set()).add(run.summary["Windows"]["Analysed"])
+    unequal = sorted(label for label, numbers in windows.items() if len(numbers) > 1)
+    named = ", ".join(unequal)
+    told = f"Promiscuity of {named} is an average of runs with unequal numbers of windows, on which it depends."
+    return [told] if unequal else []
 
 
 def _merge(table: pd.DataFrame, people: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
@@ -107,12 +139,12 @@ def _merge(table: pd.DataFrame, people: pd.DataFrame) -> tuple[pd.DataFrame, lis
     return merged, left_out
 
 
-def _named(tests: pd.DataFrame) -> pd.DataFrame:
+def _named(tests: pd.DataFrame, engine: str) -> pd.DataFrame:
     """Split the outcomes' names into measure, level and network, and put them first."""
     parts = [_measure_and_network(name) for name in tests["outcome"]]
     named = pd.DataFrame(
         {
-            "engine": ENGINE,
+            "engine": engine,
             "measure": [measure for measure, _ in parts],
             "level": ["network" if network else "global" for _, network in parts],
             "network": [network or None for _, network in parts],
@@ -144,7 +176,7 @@ def _column_meanings(table: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 def _warnings(results: tuple[RunResult, ...], quality: pd.DataFrame) -> list[str]:
     """Say what a reader of the tests must know."""
-    told = [NOISE]
+    told = [ENGINES[results[0].summary["Engine"]].caution, *_unequal(results)]
     differing = quality[(quality.get("p_permutation", 1.0) < 0.05)] if "p_permutation" in quality else quality[:0]
     for name in dict.fromkeys(differing["outcome"].astype(str)):
         pairs = ", ".join(differing.loc[differing["outcome"] == name, "contrast"])
@@ -181,6 +213,7 @@ def _write_model(
         for outcome, label, column in tested.dropped
     ]
     model = {
+        "PrimaryEngine": asked.primary_engine,
         "Factor": design.factor,
         "Levels": design.levels,
         "Covariates": asked.covariates,
@@ -189,7 +222,7 @@ def _write_model(
         "Statistic": "HC3, Freedman-Lane permutation, two-sided; OLS beside it",
         "Correction": "Holm over the outcomes and contrasts of a family; omnibus tests are a family of their own",
         "Permutations": asked.permutations,
-        "Seeds": {"permutations": asked.random_seed},
+        "Seeds": {"permutations": config.science.random_seed},
         "PeopleInModel": len(design.rows),
         "LeftOut": [*left_out, *missing],
         "Warnings": warnings,
@@ -214,8 +247,8 @@ def _summary(tests: pd.DataFrame) -> str:
 def collect(results: tuple[RunResult, ...]) -> pd.DataFrame:
     """Make one row per participant of the runs' global and network measures.
 
-    Runs are averaged with their valid window pairs as weights; promiscuity is counted anew over the windows of all
-    runs, because an average of unequal runs would depend on their lengths.
+    Runs are averaged with their valid window pairs as weights. Where labels are networks, promiscuity is counted anew
+    over the windows of all runs, because an average of unequal runs would depend on their lengths.
 
     Returns
     -------
@@ -238,7 +271,7 @@ def _participant_row(label: str, runs: list[RunResult]) -> dict[str, Any]:
     flat = pd.DataFrame([_flat_measures(run.summary) for run in runs])
     weights = pairs / pairs.sum()
     averaged = {name: _weighted(flat[name].to_numpy(dtype=float), weights) for name in flat.columns}
-    if len(runs) > 1:
+    if len(runs) > 1 and ENGINES[runs[0].summary["Engine"]].same_labels:
         averaged |= _pooled_promiscuity(runs)
     quality = pd.DataFrame([run.summary["Quality"] for run in runs])
     told = {name: _weighted(quality[name].to_numpy(dtype=float), weights) for name in QUALITY}

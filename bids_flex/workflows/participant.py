@@ -83,6 +83,8 @@ def run_jobs(
         When interrupted; the children are stopped first, and every unfinished run has been reported as interrupted.
     """
     context = _fork_server()
+    # processors that no run needs serve the restarts and surrogates of the others
+    threads = max(1, default_nprocs() // max(1, min(nprocs, len(jobs))))
     waiting = deque(jobs)
     working: dict[int, _Child] = {}
     outcomes: dict[str, Outcome] = {}
@@ -94,7 +96,7 @@ def run_jobs(
     try:
         while waiting or working:
             while waiting and len(working) < nprocs:
-                child = _start(context, waiting.popleft(), work_dir, crash_dir, verbose)
+                child = _start(context, waiting.popleft(), work_dir, crash_dir, verbose, threads)
                 working[child.process.sentinel] = child
             for child in _ended(working):
                 outcome = _outcome(child)
@@ -131,14 +133,21 @@ def _fork_server() -> multiprocessing.context.ForkServerContext:
 
 
 def _start(
-    context: multiprocessing.context.ForkServerContext, job: Job, work_dir: Path, crash_dir: Path, verbose: int
+    context: multiprocessing.context.ForkServerContext,
+    job: Job,
+    work_dir: Path,
+    crash_dir: Path,
+    verbose: int,
+    threads: int,
 ) -> _Child:
     """Start the child process of one run."""
     LOG.info("%s: started", job.run.name)
     ours, theirs = context.Pipe(duplex=False)
     folder = work_dir / job.run.name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    process = context.Process(target=run_child, args=(job, folder, crash_dir, verbose, theirs), name=job.run.name)
+    process = context.Process(
+        target=run_child, args=(job, folder, crash_dir, verbose, threads, theirs), name=job.run.name
+    )
     process.start()
     theirs.close()
     return _Child(job, process, ours)

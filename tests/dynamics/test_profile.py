@@ -1,7 +1,5 @@
 """All measures of a run at once: against the measures one by one, by hand, and their identities."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -118,16 +116,3 @@ def test_order_free_measures_are_free_of_order(given_, random):
 def test_senseless_arguments_are_refused(call, told):
     with pytest.raises(UsageError, match=told):
         call()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("communities", [3, 8, 40])
-def test_a_hundred_restarts_take_less_than_a_second(communities):
-    rng = np.random.default_rng(0)
-    networks = rng.integers(1, communities + 1, 400)
-    labels = np.broadcast_to(networks, (100, 120, 400)).astype(np.int16)
-    moved = rng.random(labels.shape) < 0.2
-    labels[moved] = rng.integers(1, communities + 1, moved.sum())
-    started = time.process_time()
-    d.profile(labels, networks, step_s=50.0)
-    assert time.process_time() - started < 1.0

@@ -5,16 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+# nipype would ask the network for its latest version when it is imported
+os.environ |= {"NO_ET": "1", "NIPYPE_NO_ET": "1"}
+
+from bids_flex.cli import parse_config
 from bids_flex.simulate import SimulationSettings, simulate_dataset
+from bids_flex.workflows.app import make_jobs
+from bids_flex.workflows.child import execute
 
 SMALL = {"duration_s": 300.0, "voxel_mm": 10.0, "regions": 28}
-LEAN = ["--denoise", "24P+2P"]
+LEAN = ["--denoise", "24P+2P", "--n-surrogates", "3", "--restarts", "4"]
+PRIOR_ALONE = ["--engine", "prior", "--n-surrogates", "0"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,18 @@ def bids_flex(*words: object, **environment: str) -> Call:
 
 def participant(study: Study, out: Path, *options: object) -> Call:
     return bids_flex(study.root, out, "participant", "--atlas", study.atlas, *LEAN, *options)
+
+
+def analyse(study: Study, out: Path, *options: object, work: Path | None = None) -> None:
+    """Analyse participant 01, or those that the options name, in this process: no start-up to wait for."""
+    words = ["--participant-label", "01"] if "--participant-label" not in options else []
+    said = [study.root, out, "participant", "--atlas", study.atlas, *LEAN, *words, *options]
+    jobs, _ = make_jobs(parse_config([str(word) for word in said]))
+    with tempfile.TemporaryDirectory() as temporary:
+        for job in jobs:
+            folder = (work or Path(temporary)) / job.run.name
+            folder.mkdir(parents=True)
+            execute(job, folder, folder / "crash", verbose=0, threads=2)
 
 
 def status(out: Path) -> pd.DataFrame:

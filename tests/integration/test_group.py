@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from .conftest import bids_flex, make_study, participant
+from .conftest import PRIOR_ALONE, bids_flex, make_study, participant
 
 
 def group(study, out, *options):
@@ -76,6 +76,33 @@ def test_the_seed_decides_and_is_told(study, out):
     group(study, out, *words, "--random-seed", "1")
     pd.testing.assert_frame_equal(first, read_tests(out))
     assert json.loads((out / "group" / "model-antidepressant.json").read_text())["Seeds"] == {"permutations": 1}
+
+
+def test_the_other_engine_has_a_table_of_its_own_or_is_the_primary_one(study, out):
+    call = group(study, out, "--groups", "antidepressant", "--primary-engine", "multilayer")
+    assert call.code == 0, call.err
+    for engine, name in (("multilayer", "participants"), ("prior", "participants_desc-prior")):
+        table = pd.read_csv(out / "group" / f"{name}_dynamics.tsv", sep="\t", dtype={"participant_id": str})
+        told = json.loads((out / "group" / f"{name}_dynamics.json").read_text())
+        assert told["Engine"] == engine
+        for row in table.itertuples():
+            own = json.loads(
+                next((out / f"sub-{row.participant_id}").rglob(f"*_desc-{engine}_dynamics.json")).read_text()
+            )
+            assert row.flexibility == pytest.approx(own["Global"]["flexibility"], abs=1e-11)
+    assert set(read_tests(out)["engine"]) == {"multilayer"}
+    model = json.loads((out / "group" / "model-antidepressant.json").read_text())
+    assert model["PrimaryEngine"] == "multilayer"
+    assert "multilayer engine" in model["Warnings"][0]
+
+
+def test_a_primary_engine_without_results_is_named(study, out):
+    for file in out.rglob("*desc-multilayer_dynamics.json"):
+        file.unlink()
+    call = group(study, out, "--primary-engine", "multilayer")
+    assert call.code == 18
+    assert "no results of the engine multilayer" in call.err
+    assert "there are some of prior; choose it with --primary-engine" in call.err
 
 
 def test_who_is_left_out_is_listed(changed, out):
@@ -155,7 +182,7 @@ def test_planted_effects_are_found_and_absent_ones_are_not(tmp_path, zero):
     effect = {"user_effect": 0.0, "network_effect": 0.0} if zero else {}
     study = make_study(tmp_path / "bids", participants=24, seed=11, regions=70, duration_s=480.0, **effect)
     out = tmp_path / "out"
-    assert participant(study, out).code == 0
+    assert participant(study, out, *PRIOR_ALONE).code == 0
     words = ["--groups", "antidepressant", "--contrasts", "user - nonuser", "user - control"]
     assert group(study, out, *words).code == 0
     tests = read_tests(out)

@@ -1,11 +1,10 @@
 #include "network.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 
 Network::Network(const Sum* b_, const std::int64_t* omega_, std::size_t windows_, std::size_t regions_)
-    : b(b_), windows(windows_), regions(regions_), least(static_cast<Sum>(std::ceil(2.0 * std::sqrt(static_cast<double>(regions_))))), reach(windows_ * regions_) {
+    : b(b_), windows(windows_), regions(regions_), least(static_cast<Sum>(regions_)), reach(windows_ * regions_) {
     std::int64_t heaviest = 0;
     for (std::size_t r = 0; r < windows * regions; ++r) {
         const Sum* entries = b + r * regions;

@@ -11,7 +11,7 @@ using Label = std::int32_t;
 struct Network {
     const Sum* b;  // (windows, regions, regions), symmetric, zero diagonal, integers of one scale
     std::size_t windows, regions;
-    Sum least;  // gains up to this may be rounding: six times the spread of its sum over a row
+    Sum least;  // gains up to this may be nothing but rounding, which adds up to half of it in a row at most
 
     std::vector<Sum> omega;                 // (windows - 1), no larger than what outweighs any row of B
     std::vector<std::int64_t> whole_omega;  // the same, unlimited: what communities are coupled with
