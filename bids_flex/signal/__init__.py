@@ -14,7 +14,7 @@ from bids_flex.signal.censoring import (
 from bids_flex.signal.clean import Cleaned, Refilter, clean_series, degrees_of_freedom
 from bids_flex.signal.confounds import join_confounds, read_confounds, select_confounds
 from bids_flex.signal.parcellate import Parcellated, parcellate
-from bids_flex.signal.quality import lag1_autocorrelation, longest_run, quality_figures
+from bids_flex.signal.quality import lag1_autocorrelation, longest_run, quality_figures, temporal_snr
 from bids_flex.signal.strategies import Strategy, load_strategy, strategy_names
 
 __all__ = [
@@ -42,4 +42,5 @@ __all__ = [
     "select_confounds",
     "std_dvars",
     "strategy_names",
+    "temporal_snr",
 ]
