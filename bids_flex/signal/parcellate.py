@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bids_flex.errors import RunError, UsageError
 from bids_flex.signal.atlas import labels_on_grid
 from bids_flex.signal.volumes import open_volumes, read_mask
-from bids_flex.signal.voxels import despike, mean_weights, smoothed_weights
+from bids_flex.signal.voxels import despike, plain_means, smoothed_means
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from scipy.sparse import csr_array
 
     from bids_flex.signal.atlas import Atlas
     from bids_flex.signal.volumes import Volumes
 
     Floats = NDArray[np.float64]
-    Walk = Callable[[Volumes, csr_array, NDArray[np.int64]], tuple[Floats, NDArray[np.bool_]]]
+    Means = Callable[[NDArray[Any]], Floats]
+    Walk = Callable[[Volumes, NDArray[np.int64], Means], tuple[Floats, NDArray[np.bool_]]]
 
 BLOCK = 512
 """Voxels that are despiked at a time."""
@@ -127,52 +127,46 @@ def _means(
     while True:
         there = np.where(usable, places, -1)
         if smoothing_mm > 0:
-            weights = smoothed_weights(there, regions, images.shape, images.affine, smoothing_mm)
+            voxels, means = smoothed_means(there, regions, images.shape, images.affine, smoothing_mm, usable)
         else:
-            weights = mean_weights(there, regions)
-        voxels = np.flatnonzero(usable & (np.bincount(weights.indices, minlength=len(places)) > 0))
-        weights = weights[:, voxels]
-        sums, broken = walk(images, weights, voxels)
+            voxels, means = plain_means(there, regions)
+        sums, broken = walk(images, voxels, means)
         if not broken.any():
             break
         usable[voxels[broken]] = False
     found = np.bincount(there + 1, minlength=regions + 1)[1:]
-    series = sums * images.slope + images.inter * np.asarray(weights.sum(axis=1))
+    series = sums * images.slope + images.inter * means(np.ones(len(voxels)))
     series[:, found == 0] = np.nan
     return series, found
 
 
-def _averaged(images: Volumes, weights: csr_array, voxels: NDArray[np.int64]) -> tuple[Floats, NDArray[np.bool_]]:
-    """Weigh the voxels of one volume after the other; tell which of them lack a value somewhere."""
-    sums = np.empty((images.count, weights.shape[0]))
+def _averaged(images: Volumes, voxels: NDArray[np.int64], means: Means) -> tuple[Floats, NDArray[np.bool_]]:
+    """Average one volume after the other; tell which voxels lack a value somewhere."""
+    found = []
     broken = np.zeros(len(voxels), dtype=bool)
-    for number, volume in enumerate(images):
+    for volume in images:
+        values = volume[voxels]
         with np.errstate(invalid="ignore"):  # some bit patterns of NaN complain when they are converted
-            values = volume[voxels].astype(np.float64)
-        sums[number] = weights @ values
-        # a sum is finite exactly when all its terms are: single voxels are looked at only when it is not
-        if not np.isfinite(sums[number]).all():
+            found.append(means(values))
+        # a mean is finite exactly when all its terms are: single voxels are looked at only when it is not
+        if not np.isfinite(found[-1]).all():
             broken |= ~np.isfinite(values)
-    return sums, broken
+    return np.array(found), broken
 
 
 def _despiked(
-    images: Volumes, weights: csr_array, voxels: NDArray[np.int64], *, skip: int
+    images: Volumes, voxels: NDArray[np.int64], means: Means, *, skip: int
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Do the same with voxels whose outliers are squeezed first."""
     held = np.empty((images.count, len(voxels)), dtype=np.float32)
     for number, volume in enumerate(images):
         held[number] = volume[voxels]
-    sums = np.zeros((images.count, weights.shape[0]))
     broken = np.asarray(~np.isfinite(held).all(axis=0))
-    if broken.any():
-        return sums, broken
-    columns = weights.T.tocsr()
-    for first in range(0, len(voxels), BLOCK):
-        part = held[:, first : first + BLOCK].astype(np.float64)
-        part[skip:] = despike(part[skip:])
-        sums += part @ columns[first : first + BLOCK]
-    return sums, broken
+    if not broken.any():
+        for first in range(0, len(voxels), BLOCK):
+            part = slice(first, first + BLOCK)
+            held[skip:, part] = despike(held[skip:, part])
+    return np.array([means(values) for values in held]), broken
 
 
 def _without_poor(series: Floats, coverage: Floats, atlas: Atlas, min_coverage: float) -> Parcellated:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,31 +68,28 @@ class Volumes:
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """Give the stored values of one volume after the other, flat, the first axis running fastest.
 
-        While one is in use, a thread reads the next: inflating takes longer than averaging, and holds no lock. A volume
-        is overwritten by the one after the next: whoever wants to keep it copies it.
+        Every volume comes in the same memory: whoever wants to keep one copies it.
 
         Raises
         ------
         RunError
             When the file ends early or is damaged.
         """
-        memory = np.empty((2, int(np.prod(self.shape))), dtype=self.dtype)
-        number = 0
+        volume = np.empty(int(np.prod(self.shape)), dtype=self.dtype)
+        done = 0
         try:
-            with closing(_open(self.file)) as stream, ThreadPoolExecutor(1) as reader:
+            with closing(_open(self.file)) as stream:
                 _fill(stream, np.empty(self.offset, dtype=np.uint8))
-                ahead = reader.submit(_fill, stream, memory[0])
-                for number in range(self.count):
-                    ahead.result()
-                    if number + 1 < self.count:
-                        ahead = reader.submit(_fill, stream, memory[(number + 1) % 2])
-                    yield memory[number % 2]
+                while done < self.count:
+                    _fill(stream, volume)
+                    done += 1
+                    yield volume
                 # the checksum comes last, and is only looked at when somebody reads to the end
                 while stream.read(1 << 20):
                     pass
         except UNREADABLE as error:
             raise RunError(
-                f"{self.path.name} cannot be read to its end ({error}, in volume {number + 1} of {self.count}): "
+                f"{self.path.name} cannot be read to its end ({error}, after {done} of {self.count} volumes): "
                 "copy the file again"
             ) from error
 

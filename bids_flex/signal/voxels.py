@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
-    from scipy.sparse import csr_array
 
     Floats = NDArray[np.float64]
+    Means = Callable[[NDArray[Any]], Floats]
 
 SQUEEZED_FROM, SQUEEZED_TO = 2.5, 4.0
 """Standard deviations from which outliers are squeezed, and which none exceeds afterwards."""
@@ -19,8 +21,8 @@ ROUNDS = 5
 """Rounds of the robust fit; five more move no value by a tenth of a standard deviation, even beside spikes of 30."""
 
 
-def mean_weights(places: NDArray[np.int64], regions: int) -> csr_array:
-    """Say with which weight every voxel enters the mean of every region.
+def plain_means(places: NDArray[np.int64], regions: int) -> tuple[NDArray[np.int64], Means]:
+    """Say which voxels the means of regions need, and how these are taken.
 
     Parameters
     ----------
@@ -31,24 +33,35 @@ def mean_weights(places: NDArray[np.int64], regions: int) -> csr_array:
 
     Returns
     -------
-    scipy.sparse.csr_array, shape (regions, V)
-        Rows sum to 1; those of regions without voxels are empty.
+    ndarray of int, shape (M,)
+        Voxels that are needed, one region after the other.
+    callable
+        From the values of these voxels (M,) to the mean of every region (regions,); 0 for regions without voxels.
     """
-    from scipy.sparse import csr_array
+    order = np.argsort(places, kind="stable")
+    voxels = order[np.searchsorted(places[order], 0) :]
+    rows, starts, counts = np.unique(places[voxels], return_index=True, return_counts=True)
 
-    used = np.flatnonzero(places >= 0)
-    rows = places[used]
-    share = 1.0 / np.bincount(rows, minlength=regions).clip(1)
-    return csr_array((share[rows], (rows, used)), shape=(regions, len(places)))
+    def means(values: NDArray[Any]) -> Floats:
+        found = np.zeros(regions)
+        found[rows] = np.add.reduceat(values, starts, dtype=np.float64) / counts
+        return found
+
+    return voxels, means
 
 
-def smoothed_weights(
-    places: NDArray[np.int64], regions: int, shape: tuple[int, int, int], affine: Floats, fwhm_mm: float
-) -> csr_array:
-    """Say with which weight every voxel enters the mean of every region over smoothed images.
+def smoothed_means(
+    places: NDArray[np.int64],
+    regions: int,
+    shape: tuple[int, int, int],
+    affine: Floats,
+    fwhm_mm: float,
+    usable: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], Means]:
+    """Say the same of the means over smoothed images.
 
     A Gaussian filter is its own transpose, at the borders too (where values are mirrored). So the mean over a region
-    of a smoothed volume is the volume's product with the smoothed region: smoothing costs nothing per volume.
+    of a smoothed volume is the volume's product with the smoothed region, and no volume is ever smoothed.
 
     Parameters
     ----------
@@ -62,30 +75,37 @@ def smoothed_weights(
         From voxels to mm.
     fwhm_mm : float
         Full width at half maximum, the same along every axis.
+    usable : ndarray of bool, shape (V,)
+        False for voxels that count as 0.
 
     Returns
     -------
-    scipy.sparse.csr_array, shape (regions, V)
+    ndarray of int, callable
+        As :func:`plain_means`.
     """
     from scipy.ndimage import find_objects, gaussian_filter
-    from scipy.sparse import csr_array, vstack
+    from scipy.sparse import csr_array
 
     sigma = fwhm_mm / (np.sqrt(8 * np.log(2)) * np.sqrt((affine[:3, :3] ** 2).sum(axis=0)))
     reach = np.floor(4 * sigma + 0.5).astype(int)  # where scipy cuts the kernel off
     drawn = places.reshape(shape, order="F") + 1
     numbers = np.arange(len(places)).reshape(shape, order="F")
-    rows = []
+    counts = usable.reshape(shape, order="F")
     boxes: list[tuple[slice, ...] | None] = list(find_objects(drawn, max_label=regions))
+    shares, columns = [np.empty(0)], [np.empty(0, dtype=np.int64)]
+    ends = [0]
     for region, box in enumerate(boxes, start=1):
-        if box is None:
-            rows.append(csr_array((1, len(places))))
-            continue
-        wide = tuple(slice(max(0, part.start - r), part.stop + r) for part, r in zip(box, reach, strict=True))
-        member = (drawn[wide] == region).astype(float)
-        smooth = gaussian_filter(member / member.sum(), sigma)
-        there = smooth > 0
-        rows.append(csr_array((smooth[there], (np.zeros(there.sum(), int), numbers[wide][there])), (1, len(places))))
-    return csr_array(vstack(rows))
+        if box is not None:
+            wide = tuple(slice(max(0, part.start - r), part.stop + r) for part, r in zip(box, reach, strict=True))
+            member = (drawn[wide] == region).astype(float)
+            smooth = gaussian_filter(member / member.sum(), sigma)
+            there = (smooth > 0) & counts[wide]
+            shares.append(smooth[there])
+            columns.append(numbers[wide][there])
+        ends.append(ends[-1] + len(shares[-1]) * (box is not None))
+    voxels, among = np.unique(np.concatenate(columns), return_inverse=True)
+    weights = csr_array((np.concatenate(shares), among, ends), shape=(regions, len(voxels)))
+    return voxels, lambda values: np.asarray(weights @ values.astype(np.float64))
 
 
 def despike(series: NDArray[np.floating]) -> Floats:
