@@ -3,6 +3,7 @@
 import gzip
 import subprocess
 import sys
+import tracemalloc
 
 import nibabel as nib
 import numpy as np
@@ -157,6 +158,21 @@ def test_smoothing_equals_the_masker_that_smooths(tmp_path, dtype, fwhm):
         parcellate(bold, tmp_path / "mask.nii.gz", atlas, smoothing_mm=-1)
 
 
+def test_smoothing_of_a_compact_region_equals_the_masker_that_smooths(tmp_path):
+    """A cube in the middle of a larger volume: its smoothed shape ends well before the borders."""
+    shape = (26, 24, 22)
+    labels = np.zeros(shape, np.int16)
+    labels[11:14, 10:13, 9:13] = 1
+    values = np.random.default_rng(2).normal(100, 10, (*shape, 3))
+    for name, content in (("bold", values), ("mask", np.ones(shape, np.uint8)), ("atlas", labels)):
+        nib.save(nib.Nifti1Image(content, RAS), tmp_path / f"{name}.nii.gz")
+    (tmp_path / "atlas.tsv").write_text("index\tlabel\n1\ta\n")
+    atlas = load_atlas(str(tmp_path / "atlas.nii.gz"))
+    found = parcellate(tmp_path / "bold.nii.gz", tmp_path / "mask.nii.gz", atlas, smoothing_mm=8.0)
+    expected = masker(tmp_path, tmp_path / "bold.nii.gz", smoothing_fwhm=8.0)
+    np.testing.assert_allclose(found.series, expected.reshape(3, 1), rtol=1e-9)
+
+
 def test_smoothing_takes_voxels_without_a_value_as_empty(tmp_path):
     values = values_of("f8")
     values[4, 4, 4, 2] = np.nan
@@ -309,3 +325,17 @@ def test_the_real_scan_equals_the_reference(shared):
     expected = np.load(shared / "reference" / "prior_rapidtide_schaefer100.npz")["ts_raw"]
     assert found.series.shape == (260, 100)
     np.testing.assert_allclose(found.series, expected, rtol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_length_of_a_run(tmp_path):
+    """Ten times the volumes may need more for the regional series (6 x 360 numbers), never for another volume."""
+    peaks = []
+    # the first round is there for what libraries load and keep
+    for volumes_there in (40, 40, 400):
+        bold = write(tmp_path, values_of("f8", volumes=volumes_there))
+        atlas = load_atlas(str(tmp_path / "atlas.nii.gz"))
+        tracemalloc.start()
+        parcellate(bold, tmp_path / "mask.nii.gz", atlas)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] - peaks[1] < 5 * 6 * 360 * 8 < 360 * np.prod(SHAPE) * 8 / 10
