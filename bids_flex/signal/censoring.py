@@ -80,23 +80,28 @@ def keep_mask(
         When the table has neither of the columns, or one lacks values after the first volume.
     """
     fd, dvars = framewise_displacement(table), std_dvars(table)
-    there = {"framewise_displacement": fd, "std_dvars": dvars}
-    there = {name: values for name, values in there.items() if not np.isnan(values).all()}
-    if not there:
-        raise RunError(f"{source} has neither framewise_displacement nor std_dvars: volumes cannot be censored")
-    for name, values in there.items():
-        holes = np.flatnonzero(np.isnan(values[max(1, skip) :])) + max(1, skip) + 1
-        if holes.size:
-            raise RunError(
-                f"{source}: column {name} has no value in row {holes[0]} (and {holes.size - 1} others), so nobody can "
-                "tell whether to censor these volumes: restore the file or run fMRIPrep again"
-            )
+    _require_motion(fd, dvars, source, max(1, skip))
     bad = ((fd > fd_threshold_mm) | (dvars > dvars_threshold))[skip:]
     keep = ~_with_neighbours(bad, before, after)
     edges = np.flatnonzero(np.diff(np.concatenate(([False], keep, [False])).astype(int)))
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         keep[start:stop] = stop - start >= min_segment
     return keep
+
+
+def _require_motion(fd: NDArray[np.float64], dvars: NDArray[np.float64], source: str, first: int) -> None:
+    """Refuse tables without any measure of motion, and holes in one after the first volumes."""
+    measures = {"framewise_displacement": fd, "std_dvars": dvars}
+    there = {name: values for name, values in measures.items() if not np.isnan(values).all()}
+    if not there:
+        raise RunError(f"{source} has neither framewise_displacement nor std_dvars: volumes cannot be censored")
+    for name, values in there.items():
+        holes = np.flatnonzero(np.isnan(values[first:])) + first + 1
+        if holes.size:
+            raise RunError(
+                f"{source}: column {name} has no value in row {holes[0]} (and {holes.size - 1} others), so nobody can "
+                "tell whether to censor these volumes: restore the file or run fMRIPrep again"
+            )
 
 
 def _with_neighbours(bad: NDArray[np.bool_], before: int, after: int) -> NDArray[np.bool_]:

@@ -111,11 +111,14 @@ def _write_signal(
     write_table(_path(job, "stat-coverage_bold"), table, {**common, "UnusableRegions": poor})
     cleaning = {
         "Strategy": job.strategy.name,
+        "StrategyDescription": job.strategy.description,
+        "StrategyCitations": list(job.strategy.citations),
         "ConfoundColumns": facts["confounds"],
         "FurtherConfounds": facts["further_confounds"],
         "HighPassHz": settings.high_pass_hz,
         "LowPassHz": settings.low_pass_hz,
         "SkippedVolumes": facts["skipped_volumes"],
+        "Censoring": stages.censoring_of(job),
         "CensoredVolumes": int((~clean["keep"]).sum()),
         "DegreesOfFreedomLeft": facts["quality"]["degrees_of_freedom"],
     }

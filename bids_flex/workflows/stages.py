@@ -108,7 +108,8 @@ def clean_run(job: Job, parcellated: Path, folder: Path) -> Path:
     skip, notes = _dropped(job, table)
     source, settings = job.run.confounds.name, job.science.denoise
     chosen = signal.select_confounds(table, _metadata(job.run), job.strategy, source, settings.high_pass_hz, skip)
-    keep = _kept(job, table, skip)
+    thresholds = (settings.fd_threshold_mm, settings.dvars_threshold)
+    keep = signal.keep_mask(table, *thresholds, source, **censoring_of(job), skip=skip)
     raw = arrays["series"][skip:]
     cleaned = signal.clean_series(
         raw,
@@ -172,19 +173,12 @@ def _dropped(job: Job, table: pd.DataFrame) -> tuple[int, tuple[str, ...]]:
     return asked, (note,)
 
 
-def _kept(job: Job, table: pd.DataFrame, skip: int) -> NDArray[np.bool_]:
-    """Tell the kept volumes; of neighbours and segments, whatever strategy or settings ask more of."""
-    settings, strategy = job.science.denoise, job.strategy
-    return signal.keep_mask(
-        table,
-        settings.fd_threshold_mm,
-        settings.dvars_threshold,
-        job.run.confounds.name,
-        before=max(settings.censor_before, strategy.censor_before),
-        after=max(settings.censor_after, strategy.censor_after),
-        min_segment=max(settings.min_segment, strategy.min_segment),
-        skip=skip,
-    )
+def censoring_of(job: Job) -> dict[str, int]:
+    """Say how many neighbours are censored and how long stretches must be: what strategy or settings ask more of."""
+    return {
+        name: max(getattr(job.science.denoise, setting), getattr(job.strategy, setting))
+        for name, setting in (("before", "censor_before"), ("after", "censor_after"), ("min_segment", "min_segment"))
+    }
 
 
 def _metadata(run: Run) -> dict[str, Any]:

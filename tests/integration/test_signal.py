@@ -187,4 +187,6 @@ def test_other_strategies_run_on_the_real_scan(shared, tmp_path, strategy):
     call = bids_flex(shared / "real-rest", tmp_path, "participant", *words)
     assert call.code == 0, call.err
     told = json.loads(next(tmp_path.rglob("*_stat-mean_timeseries.json")).read_text())["Cleaning"]
+    assert told["Censoring"] == {"before": 0, "after": 0, "min_segment": 5 if strategy == "scrub" else 1}
+    assert told["StrategyCitations"][0].startswith("doi:")
     assert len(told["ConfoundColumns"]) == {"scrub": 32, "simple": 26, "24P+acompcor": 34}[strategy]
