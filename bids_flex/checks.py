@@ -28,6 +28,16 @@ def check(config: Config) -> None:
         ("denoise.fd_threshold_mm", denoise.fd_threshold_mm, denoise.fd_threshold_mm > 0, "above 0"),
         ("denoise.dvars_threshold", denoise.dvars_threshold, denoise.dvars_threshold > 0, "above 0"),
         ("denoise.min_coverage", denoise.min_coverage, 0 <= denoise.min_coverage <= 1, "between 0 and 1"),
+        *(
+            (f"denoise.{name}", number, number >= least, f"at least {least}")
+            for name, number, least in (
+                ("censor_before", denoise.censor_before, 0),
+                ("censor_after", denoise.censor_after, 0),
+                ("min_segment", denoise.min_segment, 1),
+                ("dummy_scans", denoise.dummy_scans or 0, 0),
+                ("smoothing_mm", denoise.smoothing_mm, 0),
+            )
+        ),
         ("engines", list(science.engines), len(set(science.engines)) == len(science.engines) > 0, "one, or both once"),
         ("random_seed", science.random_seed, science.random_seed >= 0, "at least 0"),
         ("group.permutations", config.group.permutations, config.group.permutations > 0, "at least 1"),

@@ -11,6 +11,7 @@ from bids_flex import __version__
 from bids_flex.checks import check
 from bids_flex.config import ENGINES, PRESETS, Config, from_dict, read_toml, to_dict
 from bids_flex.errors import BidsFlexError, UsageError
+from bids_flex.options import add_cleaning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bids_flex {__version__}")
     _add_selection(parser)
     _add_signal(parser)
+    add_cleaning(parser)
     _add_engines(parser)
     _add_multilayer(parser)
     _add_surrogates(parser)
@@ -117,7 +119,7 @@ def _add_signal(parser: argparse.ArgumentParser) -> None:
         "--denoise",
         dest="science.denoise.strategy",
         metavar="NAME|FILE",
-        help="36P (default), 24P+2P, 24P+acompcor, simple, none, or a TOML file",
+        help="36P (default), 24P+2P, 24P+acompcor, acompcor50, aroma, scrub, simple, none, or a TOML file",
     )
     for option, name, unit, what in (
         ("--high-pass", "high_pass_hz", "HZ", "lower edge of the band (default: 0.01)"),

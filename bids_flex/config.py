@@ -87,6 +87,12 @@ class DenoiseSettings:
     fd_threshold_mm: float = 0.5
     dvars_threshold: float = 1.5
     min_coverage: float = 0.5
+    censor_before: int = 0
+    censor_after: int = 0
+    min_segment: int = 1
+    dummy_scans: int | None = None
+    smoothing_mm: float = 0.0
+    despike: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +211,7 @@ class Config:
     output_dir: Path
     level: Level
     derivatives: str | None = None
+    custom_confounds: str | None = None
     science: Science = field(default_factory=Science)
     selection: Selection = field(default_factory=Selection)
     group: GroupSettings = field(default_factory=GroupSettings)

@@ -4,20 +4,18 @@ Paths, arrays and tables in; arrays and tables out. nilearn does the work; every
 """
 
 from bids_flex.signal.atlas import Atlas, check_space, labels_on_grid, load_atlas
-from bids_flex.signal.clean import Cleaned, Refilter, clean_series, degrees_of_freedom
-from bids_flex.signal.confounds import (
-    Strategy,
+from bids_flex.signal.censoring import (
+    censoring_notes,
     framewise_displacement,
     keep_mask,
-    load_strategy,
     non_steady_state_count,
-    read_confounds,
-    select_confounds,
     std_dvars,
-    strategy_names,
 )
+from bids_flex.signal.clean import Cleaned, Refilter, clean_series, degrees_of_freedom
+from bids_flex.signal.confounds import join_confounds, read_confounds, select_confounds
 from bids_flex.signal.parcellate import Parcellated, parcellate
-from bids_flex.signal.quality import lag1_autocorrelation, longest_run, quality_figures
+from bids_flex.signal.quality import lag1_autocorrelation, longest_run, quality_figures, temporal_snr
+from bids_flex.signal.strategies import Strategy, load_strategy, strategy_names
 
 __all__ = [
     "Atlas",
@@ -25,10 +23,12 @@ __all__ = [
     "Parcellated",
     "Refilter",
     "Strategy",
+    "censoring_notes",
     "check_space",
     "clean_series",
     "degrees_of_freedom",
     "framewise_displacement",
+    "join_confounds",
     "keep_mask",
     "labels_on_grid",
     "lag1_autocorrelation",
@@ -42,4 +42,5 @@ __all__ = [
     "select_confounds",
     "std_dvars",
     "strategy_names",
+    "temporal_snr",
 ]

@@ -302,12 +302,14 @@ def labels_on_grid(atlas: Atlas, shape: tuple[int, ...], affine: NDArray[np.floa
     if atlas.coordinates is not None:
         return _spheres(atlas.coordinates, atlas.index, shape, affine)
     import nibabel as nib
-    from nilearn.image import resample_img
 
     image = nib.load(atlas.image)
     values = np.asanyarray(image.dataobj)
     if values.shape == shape and np.allclose(image.affine, affine, atol=1e-4):
         return np.asarray(values, dtype=np.int64)
+    # a second and 100 MiB that most runs need not pay
+    from nilearn.image import resample_img
+
     labelled = nib.Nifti1Image(values.astype(np.int32), image.affine)
     drawn = resample_img(
         labelled,

@@ -1,26 +1,33 @@
-"""From a series of volumes to one series per region."""
+"""From a series of volumes to one series per region, volume by volume."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_flex.errors import RunError
+from bids_flex.errors import RunError, UsageError
 from bids_flex.signal.atlas import labels_on_grid
+from bids_flex.signal.volumes import open_volumes, read_mask
+from bids_flex.signal.voxels import despike, plain_means, smoothed_means
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from bids_flex.signal.atlas import Atlas
+    from bids_flex.signal.volumes import Volumes
 
+    Floats = NDArray[np.float64]
+    Means = Callable[[NDArray[Any]], Floats]
+    Walk = Callable[[Volumes, NDArray[np.int64], Means], tuple[Floats, NDArray[np.bool_]]]
 
-VOLUMES = 20
-"""Volumes that are averaged at a time."""
+BLOCK = 512
+"""Voxels that are despiked at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,13 +45,25 @@ class Parcellated:
         Regions that cannot be used, and why.
     """
 
-    series: NDArray[np.float64]
-    coverage: NDArray[np.float64]
+    series: Floats
+    coverage: Floats
     poor: tuple[tuple[str, str], ...]
 
 
-def parcellate(bold: Path, mask: Path, atlas: Atlas, min_coverage: float = 0.5) -> Parcellated:
+def parcellate(
+    bold: Path,
+    mask: Path,
+    atlas: Atlas,
+    min_coverage: float = 0.5,
+    *,
+    smoothing_mm: float = 0.0,
+    despiked: bool = False,
+    skip: int = 0,
+) -> Parcellated:
     """Average a run's images over the regions of an atlas.
+
+    Voxels are read volume by volume, so that memory does not grow with the length of a run (despiking alone needs
+    the series of every voxel at once). A voxel that has no finite value in one volume is left out of all of them.
 
     Parameters
     ----------
@@ -56,75 +75,101 @@ def parcellate(bold: Path, mask: Path, atlas: Atlas, min_coverage: float = 0.5) 
         Drawn on the images' grid by nearest neighbour if it has another one.
     min_coverage : float
         Regions with less of them in the brain are poor.
+    smoothing_mm : float
+        Full width at half maximum of a Gaussian that images are smoothed with first, as nilearn does; 0 for none.
+        Voxels without a value count as 0, like those outside of the brain.
+    despiked : bool
+        Squeeze outliers of every voxel first: see :func:`bids_flex.signal.voxels.despike`.
+    skip : int
+        Volumes at the start, not in steady state, that despiking leaves alone.
 
     Raises
     ------
     RunError
         When a file is not readable, the grids differ, the mask is empty, or no region is usable.
+    UsageError
+        When the width is negative.
     """
-    images, brain = _load(bold, 4), _load(mask, 3)
-    if brain.shape != images.shape[:3] or not np.allclose(brain.affine, images.affine, atol=1e-3):
+    if smoothing_mm < 0:
+        raise UsageError(f"smoothing is {smoothing_mm:g} mm wide; it must be 0 or more")
+    images = open_volumes(bold)
+    inside, affine = read_mask(mask)
+    if inside.shape != images.shape or not np.allclose(affine, images.affine, atol=1e-3):
         raise RunError(
             f"{mask.name} and {bold.name} lie on different grids: the mask must be the one made for the images"
         )
-    inside = _data(brain, mask) > 0
-    if not inside.any():
-        raise RunError(f"{mask.name} is empty: fMRIPrep found no brain; check the registration")
-    values = _data(images, bold)
-    if np.issubdtype(values.dtype, np.floating):
-        # a voxel that is missing in one volume is missing in the region's mean in all of them
-        inside &= np.isfinite(values).all(axis=3)
-    drawn = labels_on_grid(atlas, brain.shape, images.affine)
-    size = _count(drawn, atlas)
-    coverage = np.divide(_count(drawn * inside, atlas), size, out=np.zeros(len(size)), where=size > 0)
-    if not coverage.any():
+    drawn = labels_on_grid(atlas, images.shape, images.affine)
+    places = _places(np.where(inside, drawn, 0), atlas)
+    if not (places >= 0).any():
         raise RunError(f"atlas {atlas.name} and the mask {mask.name} do not overlap: check the atlas's template")
-    series = _means(values, images.affine, drawn * inside, atlas)
+    size = np.bincount(_places(drawn, atlas) + 1, minlength=len(atlas.index) + 1)[1:]
+    walk = partial(_despiked, skip=skip) if despiked else _averaged
+    series, found = _means(images, places, len(size), smoothing_mm, walk)
+    coverage = np.divide(found, size, out=np.zeros(len(size)), where=size > 0)
     return _without_poor(series, coverage, atlas, min_coverage)
 
 
+def _places(drawn: NDArray[np.int64], atlas: Atlas) -> NDArray[np.int64]:
+    """Turn labels into places in the atlas's table, -1 outside of all; flat, in the order of the file's voxels."""
+    lookup = np.full(max(int(drawn.max()), int(atlas.index.max())) + 1, -1)
+    lookup[atlas.index] = np.arange(len(atlas.index))
+    return lookup[drawn.ravel(order="F")]
+
+
 def _means(
-    values: NDArray[Any], affine: NDArray[np.float64], drawn: NDArray[np.int64], atlas: Atlas
-) -> NDArray[np.float64]:
-    """Average values (x, y, z, T) over the labels of a drawing; NaN for regions without voxels; shape (T, N)."""
-    import nibabel as nib
-    from nilearn.maskers import NiftiLabelsMasker
+    images: Volumes, places: NDArray[np.int64], regions: int, smoothing_mm: float, walk: Walk
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Average over regions, once more without the voxels that lack a value, if any do.
 
-    masker = NiftiLabelsMasker(
-        labels_img=nib.Nifti1Image(drawn.astype(np.int32), affine),
-        background_label=0,
-        smoothing_fwhm=None,
-        standardize=None,
-        detrend=False,
-        low_pass=None,
-        high_pass=None,
-        resampling_target=None,
-        strategy="mean",
-        keep_masked_labels=False,
-        reports=False,
-    )
+    Returns the series (T, N), NaN for regions without voxels, and the number of voxels of each.
+    """
+    usable = np.ones(len(places), dtype=bool)
+    while True:
+        there = np.where(usable, places, -1)
+        if smoothing_mm > 0:
+            voxels, means = smoothed_means(there, regions, images.shape, images.affine, smoothing_mm, usable)
+        else:
+            voxels, means = plain_means(there, regions)
+        sums, broken = walk(images, voxels, means)
+        if not broken.any():
+            break
+        usable[voxels[broken]] = False
+    found = np.bincount(there + 1, minlength=regions + 1)[1:]
+    series = sums * images.slope + images.inter * means(np.ones(len(voxels)))
+    series[:, found == 0] = np.nan
+    return series, found
+
+
+def _averaged(images: Volumes, voxels: NDArray[np.int64], means: Means) -> tuple[Floats, NDArray[np.bool_]]:
+    """Average one volume after the other; tell which voxels lack a value somewhere."""
     found = []
-    with warnings.catch_warnings():
-        # what it says of values that are not finite stands in the list of poor regions
-        warnings.simplefilter("ignore")
-        masker.fit()
-        for first in range(0, values.shape[3], VOLUMES):
-            # a few volumes at a time: it turns what it gets into double precision, all at once
-            part = values[..., first : first + VOLUMES].astype(np.float64)
-            found.append(masker.transform(nib.Nifti1Image(part, affine)))
-    # regions without voxels in the brain have no column; region_ids_ says which label a column has
-    column = {int(label): number for number, label in masker.region_ids_.items() if number != "background"}
-    means = np.concatenate(found)
-    series = np.full((len(means), len(atlas.index)), np.nan)
-    for place, label in enumerate(atlas.index):
-        if int(label) in column:
-            series[:, place] = means[:, column[int(label)]]
-    return series
+    broken = np.zeros(len(voxels), dtype=bool)
+    for volume in images:
+        values = volume[voxels]
+        with np.errstate(invalid="ignore"):  # some bit patterns of NaN complain when they are converted
+            found.append(means(values))
+        # a mean is finite exactly when all its terms are: single voxels are looked at only when it is not
+        if not np.isfinite(found[-1]).all():
+            broken |= ~np.isfinite(values)
+    return np.array(found), broken
 
 
-def _without_poor(
-    series: NDArray[np.float64], coverage: NDArray[np.float64], atlas: Atlas, min_coverage: float
-) -> Parcellated:
+def _despiked(
+    images: Volumes, voxels: NDArray[np.int64], means: Means, *, skip: int
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Do the same with voxels whose outliers are squeezed first."""
+    held = np.empty((images.count, len(voxels)), dtype=np.float32)
+    for number, volume in enumerate(images):
+        held[number] = volume[voxels]
+    broken = np.asarray(~np.isfinite(held).all(axis=0))
+    if not broken.any():
+        for first in range(0, len(voxels), BLOCK):
+            part = slice(first, first + BLOCK)
+            held[skip:, part] = despike(held[skip:, part])
+    return np.array([means(values) for values in held]), broken
+
+
+def _without_poor(series: Floats, coverage: Floats, atlas: Atlas, min_coverage: float) -> Parcellated:
     """Make poor regions missing and say why."""
     poor = []
     for place, label in enumerate(atlas.labels):
@@ -141,32 +186,3 @@ def _without_poor(
     if len(poor) == len(atlas.labels):
         raise RunError(f"no region of {atlas.name} is usable; the first, {poor[0][0]}, {poor[0][1]}")
     return Parcellated(series, coverage, tuple(poor))
-
-
-def _count(drawn: NDArray[np.int64], atlas: Atlas) -> NDArray[np.int64]:
-    """Count the voxels of every region."""
-    counts = np.bincount(drawn.ravel(), minlength=int(atlas.index.max()) + 1)
-    return counts[atlas.index]
-
-
-def _load(path: Path, dimensions: int) -> Any:  # noqa: ANN401 - nibabel has no types
-    """Open an image and check how many dimensions it has."""
-    import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
-
-    try:
-        image = nib.load(path)
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
-        raise RunError(f"{path.name} cannot be read as an image ({error}): copy the file again") from error
-    shape = image.shape[:3] if dimensions == 3 and image.shape[3:] == (1,) else image.shape
-    if len(shape) != dimensions:
-        raise RunError(f"{path.name} has {len(image.shape)} dimensions; {dimensions} are needed")
-    return image.slicer[..., 0] if shape != image.shape else image
-
-
-def _data(image: Any, path: Path) -> NDArray[Any]:  # noqa: ANN401 - nibabel has no types
-    """Read an image's values, in the type that they are stored in where no scale is stated."""
-    try:
-        return np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError) as error:
-        raise RunError(f"{path.name} cannot be read to its end ({error}): copy the file again") from error

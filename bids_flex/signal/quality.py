@@ -55,7 +55,7 @@ def quality_figures(
         "longest_gap": longest_run(~keep) * tr_s,
         "degrees_of_freedom": float(degrees_of_freedom),
         "mean_absolute_r": float(np.abs(static).sum() / (regions * (regions - 1))),
-        "lag1_autocorrelation": lag1_autocorrelation(series),
+        "lag1_autocorrelation": _over(np.mean, lag1_autocorrelation(series)),
     }
 
 
@@ -75,13 +75,55 @@ def longest_run(marked: NDArray[np.bool_]) -> int:
     return int(np.max(edges[1::2] - edges[::2], initial=0))
 
 
-def lag1_autocorrelation(series: Floats) -> float:
-    """Average, over regions, the correlation of each value with the next, where neither is missing."""
-    usable = series[:, np.isfinite(series).any(axis=0)]
+def lag1_autocorrelation(series: Floats) -> Floats:
+    """Correlate each value of a series with the next, where neither is missing.
+
+    Parameters
+    ----------
+    series : ndarray, shape (T, N)
+        NaN in censored volumes, and in regions that are missing.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        NaN for missing regions, and everywhere when fewer than 3 pairs of volumes are left.
+    """
+    found = np.full(series.shape[1], np.nan)
+    present = np.isfinite(series).any(axis=0)
+    usable = series[:, present]
     both = np.isfinite(usable[1:]).all(axis=1) & np.isfinite(usable[:-1]).all(axis=1)
     if both.sum() < 3 or usable.shape[1] == 0:
-        return float("nan")
+        return found
     before, after = usable[:-1][both], usable[1:][both]
     before, after = before - before.mean(axis=0), after - after.mean(axis=0)
     norm = np.sqrt((before**2).sum(axis=0) * (after**2).sum(axis=0))
-    return float(np.mean((before * after).sum(axis=0) / norm))
+    found[present] = (before * after).sum(axis=0) / norm
+    return found
+
+
+def temporal_snr(series: Floats, keep: NDArray[np.bool_]) -> Floats:
+    """Divide the mean of each region by its standard deviation over time, before anything is cleaned but linear drift.
+
+    Both are of the regional mean over kept volumes (Murphy, Bodurka & Bandettini 2007, doi
+    10.1016/j.neuroimage.2006.09.032, take them of voxels); larger regions have less noise, so compare like with like.
+
+    Parameters
+    ----------
+    series : ndarray, shape (T, N)
+        Regional means as they come from the images; NaN for regions that are missing.
+    keep : ndarray of bool, shape (T,)
+        False for censored volumes.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        NaN for missing regions, and everywhere with fewer than 3 kept volumes.
+    """
+    kept = series[keep]
+    if len(kept) < 3:
+        return np.full(series.shape[1], np.nan)
+    time = np.flatnonzero(keep) - np.flatnonzero(keep).mean()
+    mean = kept.mean(axis=0)
+    residual = kept - mean - np.outer(time, time @ kept / (time @ time))
+    sd = np.sqrt((residual**2).sum(axis=0) / (len(kept) - 2))
+    return np.asarray(np.divide(mean, sd, out=np.full(len(mean), np.nan), where=sd > 0))

@@ -10,10 +10,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_flex.bids.inputs import Runs, derivatives_root, find_runs, fingerprint
+from bids_flex.bids.further import input_state
+from bids_flex.bids.inputs import Runs, derivatives_root, find_runs
 from bids_flex.bids.outputs import check_writable, write_dataset
 from bids_flex.config import science_hash, stated
-from bids_flex.errors import BidsFlexError, UsageError
+from bids_flex.errors import BidsFlexError, MissingInputError, UsageError
 from bids_flex.workflows.child import Outcome
 from bids_flex.workflows.journal import Journal, open_journal
 
@@ -149,13 +150,26 @@ def make_jobs(config: Config) -> tuple[list[Job], Runs]:
     atlas = load_atlas(chosen.name, table=table, space=chosen.space)
     require_networks(atlas, config.science)
     strategy = load_strategy(config.science.denoise.strategy)
+    further = _custom_confounds(config)
     runs = find_runs(config, atlas.space)
     named = science_hash(config.science, atlas_fingerprint(atlas), repr(strategy))
     jobs = [
-        Job(run, config.science, atlas, strategy, config.output_dir.resolve(), named, fingerprint(run))
+        Job(
+            run, config.science, atlas, strategy, config.output_dir.resolve(), named, input_state(run, further), further
+        )
         for run in runs.usable
     ]
     return jobs, runs
+
+
+def _custom_confounds(config: Config) -> Path | None:
+    """Name the folder of further confounds, if one was asked for."""
+    if config.custom_confounds is None:
+        return None
+    folder = Path(config.custom_confounds).absolute()
+    if not folder.is_dir():
+        raise MissingInputError(f"--custom-confounds {folder} is no folder: check the path")
+    return folder
 
 
 def _sort_out(jobs: list[Job], *, redo: bool) -> tuple[list[Job], list[Job]]:

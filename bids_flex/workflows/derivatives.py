@@ -13,6 +13,7 @@ from bids_flex.config import stated
 from bids_flex.workflows import stages
 from bids_flex.workflows.engine_stages import plan_of
 from bids_flex.workflows.engines import ENGINES, engines_of
+from bids_flex.workflows.quality import region_quality, run_quality
 from bids_flex.workflows.summary import Result, dynamics_table, null_columns, summarise, windows_of
 
 if TYPE_CHECKING:
@@ -110,10 +111,14 @@ def _write_signal(
     write_table(_path(job, "stat-coverage_bold"), table, {**common, "UnusableRegions": poor})
     cleaning = {
         "Strategy": job.strategy.name,
+        "StrategyDescription": job.strategy.description,
+        "StrategyCitations": list(job.strategy.citations),
         "ConfoundColumns": facts["confounds"],
+        "FurtherConfounds": facts["further_confounds"],
         "HighPassHz": settings.high_pass_hz,
         "LowPassHz": settings.low_pass_hz,
         "SkippedVolumes": facts["skipped_volumes"],
+        "Censoring": stages.censoring_of(job),
         "CensoredVolumes": int((~clean["keep"]).sum()),
         "DegreesOfFreedomLeft": facts["quality"]["degrees_of_freedom"],
     }
@@ -132,6 +137,9 @@ def _write_signal(
     )
     extra = {**common, "Cleaning": cleaning, "Quality": facts["quality"], "Notes": facts["notes"]}
     write_table(_path(job, "desc-confounds_quality"), quality, extra)
+    write_table(_path(job, "desc-run_quality"), run_quality(facts["quality"], coverage, clean, poor), common)
+    each, regions = region_quality(job.atlas, coverage, clean)
+    write_table(_path(job, "desc-regions_quality"), regions, common, each)
 
 
 def _region_column(job: Job, label: str, what: str) -> dict[str, str]:

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_flex import dynamics, signal
+from bids_flex.bids.further import further_confounds
 from bids_flex.errors import DatasetFileError, RunError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from bids_flex.bids.inputs import Run
@@ -39,6 +41,7 @@ class Job:
     output_dir: Path
     settings_hash: str
     fingerprint: str
+    further: Path | None = None
 
 
 def atlas_fingerprint(atlas: Atlas) -> str:
@@ -81,7 +84,16 @@ def network_numbers(atlas: Atlas) -> tuple[NDArray[np.int64], tuple[str, ...]]:
 def parcellate_run(job: Job, folder: Path) -> Path:
     """Average the images over regions, volume by volume."""
     notes = signal.check_space(job.atlas, job.run.space, force=job.science.any_space)
-    found = signal.parcellate(job.run.bold, job.run.mask, job.atlas, min_coverage=job.science.denoise.min_coverage)
+    settings = job.science.denoise
+    found = signal.parcellate(
+        job.run.bold,
+        job.run.mask,
+        job.atlas,
+        min_coverage=settings.min_coverage,
+        smoothing_mm=settings.smoothing_mm,
+        despiked=settings.despike,
+        skip=_dropped(job, signal.read_confounds(job.run.confounds))[0] if settings.despike else 0,
+    )
     return save(
         folder / "parcellated.npz",
         {"series": found.series, "coverage": found.coverage},
@@ -92,22 +104,16 @@ def parcellate_run(job: Job, folder: Path) -> Path:
 def clean_run(job: Job, parcellated: Path, folder: Path) -> Path:
     """Drop the first volumes that are not in steady state, mark frames to censor, and clean the series."""
     arrays, facts = load(parcellated)
-    table = signal.read_confounds(job.run.confounds)
-    volumes = len(arrays["series"])
-    if len(table) != volumes:
-        raise RunError(
-            f"{job.run.confounds.name} has {len(table)} rows but the images have {volumes} volumes: "
-            "they do not belong together; run fMRIPrep again"
-        )
-    settings = job.science.denoise
-    skip = signal.non_steady_state_count(table)
-    confounds = signal.select_confounds(
-        table, _metadata(job.run), job.strategy, job.run.confounds.name, settings.high_pass_hz
-    )
-    keep = signal.keep_mask(table, settings.fd_threshold_mm, settings.dvars_threshold, job.run.confounds.name)[skip:]
+    table, further = _confounds(job, len(arrays["series"]))
+    skip, notes = _dropped(job, table)
+    source, settings = job.run.confounds.name, job.science.denoise
+    chosen = signal.select_confounds(table, _metadata(job.run), job.strategy, source, settings.high_pass_hz, skip)
+    thresholds = (settings.fd_threshold_mm, settings.dvars_threshold)
+    keep = signal.keep_mask(table, *thresholds, source, **censoring_of(job), skip=skip)
+    raw = arrays["series"][skip:]
     cleaned = signal.clean_series(
-        arrays["series"][skip:],
-        confounds.to_numpy(dtype=float)[skip:],
+        raw,
+        chosen.to_numpy(dtype=float)[skip:],
         keep,
         job.run.tr_s,
         high_pass_hz=settings.high_pass_hz,
@@ -115,9 +121,9 @@ def clean_run(job: Job, parcellated: Path, folder: Path) -> Path:
     )
     series, present = searched(cleaned.series, keep)
     static = dynamics.static_correlation(series, keep)
+    motion = {"fd": signal.framewise_displacement(table)[skip:], "dvars": signal.std_dvars(table)[skip:]}
     quality = signal.quality_figures(
-        fd=signal.framewise_displacement(table)[skip:],
-        dvars=signal.std_dvars(table)[skip:],
+        **motion,
         keep=keep,
         series=cleaned.series,
         static=static,
@@ -131,16 +137,48 @@ def clean_run(job: Job, parcellated: Path, folder: Path) -> Path:
             "unfiltered": cleaned.unfiltered,
             "static": full_matrix(static, present),
             "keep": keep,
-            "fd": signal.framewise_displacement(table)[skip:],
-            "dvars": signal.std_dvars(table)[skip:],
+            "tsnr": signal.temporal_snr(raw, keep),
+            **motion,
         },
         {
             "skipped_volumes": skip,
-            "confounds": list(confounds.columns),
+            "confounds": list(chosen.columns),
+            "further_confounds": further,
             "quality": quality,
-            "notes": [*facts["notes"], *cleaned.notes],
+            "notes": [*facts["notes"], *notes, *signal.censoring_notes(table), *cleaned.notes],
         },
     )
+
+
+def _confounds(job: Job, volumes: int) -> tuple[pd.DataFrame, str | None]:
+    """Read a run's confounds and what was asked to stand beside them; the name of the other file, if there is one."""
+    table = signal.read_confounds(job.run.confounds)
+    if len(table) != volumes:
+        raise RunError(
+            f"{job.run.confounds.name} has {len(table)} rows but the images have {volumes} volumes: "
+            "they do not belong together; run fMRIPrep again"
+        )
+    if job.further is None:
+        return table, None
+    path = further_confounds(job.further, job.run)
+    return signal.join_confounds(table, signal.read_confounds(path), path.name), path.name
+
+
+def _dropped(job: Job, table: pd.DataFrame) -> tuple[int, tuple[str, ...]]:
+    """Count the volumes at the start that are dropped; say so where fMRIPrep marks more of them."""
+    marked, asked = signal.non_steady_state_count(table), job.science.denoise.dummy_scans
+    if asked is None or asked >= marked:
+        return marked if asked is None else asked, ()
+    note = f"fMRIPrep marks {marked} volumes at the start as not in steady state; {asked} were dropped, as asked."
+    return asked, (note,)
+
+
+def censoring_of(job: Job) -> dict[str, int]:
+    """Say how many neighbours are censored and how long stretches must be: what strategy or settings ask more of."""
+    return {
+        name: max(getattr(job.science.denoise, setting), getattr(job.strategy, setting))
+        for name, setting in (("before", "censor_before"), ("after", "censor_after"), ("min_segment", "min_segment"))
+    }
 
 
 def _metadata(run: Run) -> dict[str, Any]:

@@ -1,0 +1,182 @@
+"""Images read volume by volume: the header by nibabel, the voxels straight from the file."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bids_flex.errors import MissingInputError, RunError
+from bids_flex.signal.atlas import check_content
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+try:
+    from isal import igzip, isal_zlib
+
+    _open_gzip: Any = igzip.open
+    _broken: Any = (zlib.error, isal_zlib.error)
+except ImportError:  # another processor, or an installation without it: the standard library does the same, slower
+    _open_gzip, _broken = gzip.open, (zlib.error,)
+
+UNREADABLE: tuple[type[Exception], ...] = (OSError, EOFError, ValueError, *_broken)
+"""What damaged files make readers raise."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Volumes:
+    """A series of volumes in a NIfTI file, of which only the header has been read.
+
+    Attributes
+    ----------
+    path : Path
+        As it was named.
+    file : Path
+        Where the voxels are (another file than the header for ``.hdr`` and ``.img``).
+    shape : tuple of int
+        Of one volume.
+    count : int
+        Number of volumes.
+    affine : ndarray, shape (4, 4)
+        From voxels to mm.
+    dtype : numpy.dtype
+        As stored, with its byte order.
+    offset : int
+        Bytes before the first volume.
+    slope, inter : float
+        Stored values are multiplied by the one before the other is added.
+    """
+
+    path: Path
+    file: Path
+    shape: tuple[int, int, int]
+    count: int
+    affine: NDArray[np.float64]
+    dtype: np.dtype[Any]
+    offset: int
+    slope: float
+    inter: float
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        """Give the stored values of one volume after the other, flat, the first axis running fastest.
+
+        Every volume comes in the same memory: whoever wants to keep one copies it.
+
+        Raises
+        ------
+        RunError
+            When the file ends early or is damaged.
+        """
+        volume = np.empty(int(np.prod(self.shape)), dtype=self.dtype)
+        done = 0
+        try:
+            with closing(_open(self.file)) as stream:
+                _fill(stream, np.empty(self.offset, dtype=np.uint8))
+                while done < self.count:
+                    _fill(stream, volume)
+                    done += 1
+                    yield volume
+                # the checksum comes last, and is only looked at when somebody reads to the end
+                while stream.read(1 << 20):
+                    pass
+        except UNREADABLE as error:
+            raise RunError(
+                f"{self.path.name} cannot be read to its end ({error}, after {done} of {self.count} volumes): "
+                "copy the file again"
+            ) from error
+
+
+def open_volumes(path: Path) -> Volumes:
+    """Read the header of a 4-D image.
+
+    Raises
+    ------
+    RunError
+        When the file is not here, no NIfTI image of numbers, or has not 4 dimensions.
+    """
+    image = load_image(path)
+    if len(image.shape) != 4:
+        raise RunError(f"{path.name} has {len(image.shape)} dimensions; 4 are needed")
+    stored = image.dataobj
+    dtype = np.dtype(stored.dtype)
+    if dtype.kind not in "iuf" or not hasattr(stored, "offset"):
+        raise RunError(f"{path.name} holds {dtype}, not one number per voxel: it is no preprocessed series")
+    if image.shape[3] == 0:
+        raise RunError(f"{path.name} holds no volume: run fMRIPrep again")
+    file = Path(image.file_map["image"].filename or path)
+    x, y, z, count = (int(length) for length in image.shape)
+    scale = (float(stored.slope), float(stored.inter))
+    return Volumes(path, file, (x, y, z), count, np.asarray(image.affine), dtype, int(stored.offset), *scale)
+
+
+def read_mask(path: Path) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Read a brain mask of 3 dimensions, or 4 of which the last has length 1.
+
+    Returns
+    -------
+    ndarray of bool, shape (x, y, z)
+        True where the mask is above 0.
+    ndarray, shape (4, 4)
+        From voxels to mm.
+
+    Raises
+    ------
+    RunError
+        When it cannot be read, has other dimensions, or is empty.
+    """
+    image = load_image(path)
+    shape = image.shape[:3] if image.shape[3:] == (1,) else image.shape
+    if len(shape) != 3:
+        raise RunError(f"{path.name} has {len(image.shape)} dimensions {image.shape}; a mask has 3")
+    try:
+        inside = np.asanyarray(image.dataobj).reshape(shape) > 0
+    except UNREADABLE as error:
+        raise RunError(f"{path.name} cannot be read to its end ({error}): copy the file again") from error
+    if not inside.any():
+        raise RunError(f"{path.name} is empty: fMRIPrep found no brain; check the registration")
+    return inside, np.asarray(image.affine)
+
+
+def load_image(path: Path) -> Any:  # noqa: ANN401 - nibabel has no types
+    """Open an image without reading its voxels.
+
+    Raises
+    ------
+    RunError
+        When the content is not here, or it is no image.
+    """
+    import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        check_content(path)
+        return nib.load(path)
+    except MissingInputError as error:
+        raise RunError(str(error)) from error
+    except (ImageFileError, *UNREADABLE) as error:
+        raise RunError(f"{path.name} cannot be read as an image ({error}): copy the file again") from error
+
+
+def _open(file: Path) -> Any:  # noqa: ANN401 - isal and gzip share no type
+    """Open a file that may be compressed; its first two bytes tell."""
+    with file.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    return _open_gzip(file, "rb") if packed else file.open("rb", buffering=0)
+
+
+def _fill(stream: Any, values: NDArray[Any]) -> None:  # noqa: ANN401
+    """Read until an array is full."""
+    view = values.view(np.uint8).data
+    while view:
+        read = stream.readinto(view)
+        if not read:
+            raise EOFError("the file ends early")
+        view = view[read:]
