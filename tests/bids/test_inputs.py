@@ -7,7 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_flex.bids.inputs import derivatives_root, find_runs, fingerprint
+from bids_flex.bids.inputs import find_runs, fingerprint
+from bids_flex.bids.roots import derivatives_root
 from bids_flex.cli import parse_config
 from bids_flex.errors import MissingInputError, NoMatchError, NotBidsError
 
