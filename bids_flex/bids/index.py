@@ -64,7 +64,7 @@ def index_participant(root: Path, participant: str) -> Index:
     Raises
     ------
     NotBidsError
-        When pybids cannot index the folder, or its description cannot be read.
+        When pybids cannot index the folder.
     """
     ignore = [
         # anchored and escaped: RAD1 must not match RAD10, and nothing in a label is a pattern
@@ -79,9 +79,8 @@ def index_participant(root: Path, participant: str) -> Index:
     except (ValueError, OSError, AttributeError, TypeError) as error:
         # pybids gives up at the first JSON file that it cannot read; the runs that do not need it are to go on
         broken = dict(_unreadable(root, participant))
-        if not broken or root / "dataset_description.json" in broken:
-            told = broken.get(root / "dataset_description.json", f"{root}: {error}")
-            raise NotBidsError(f"participant {participant} cannot be indexed: {told}") from error
+        if not broken:
+            raise NotBidsError(f"{root}: pybids cannot index participant {participant}: {error}") from error
         skipped = [re.compile(re.escape(f"/{path.relative_to(root).as_posix()}") + "$") for path in broken]
         layout = _layout(root, ignore + skipped)
     paths = (Path(path) for path in layout.files)
