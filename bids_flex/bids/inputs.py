@@ -123,51 +123,53 @@ def find_runs(config: Config, atlas_space: str | None) -> Runs:
     read_space(selection.space)
     root = derivatives_root(config.bids_dir, config.derivatives)
     participants, misnamed = list_participants(root, selection)
-    usable: list[Run] = []
     unusable = [
         Unusable(f"sub-{label}", f"the folder {root / f'sub-{label}'} is named by no label of BIDS: rename it")
         for label in misnamed
     ]
-    left_out: list[Unusable] = []
     seen: dict[str, set[str]] = defaultdict(set)
+    parts = [Runs((), tuple(unusable))]
     for participant in participants:
         index = index_participant(root, participant)
-        files = _sort_files(index.paths, seen)
-        left_out += files.left_out
-        unusable += [one for one in files.unusable if why_not(_named(one.name), selection, wanted) is None]
-        for name, images in files.runs.items():
-            refused = [why_not(entities_of(image), selection, wanted) for image in images]
-            asked = [image for image, reason in zip(images, refused, strict=True) if reason is None]
-            if not asked:
-                left_out.append(Unusable(name, str(refused[0])))
-                continue
-            try:
-                bold = choose_image(
-                    asked, selection, _space_of(asked, wanted, atlas_space), any_space=config.science.any_space
-                )
-                usable.append(_complete(index, bold, config.bids_dir))
-                others = (image for image in images if image != bold)
-                left_out += [Unusable(image.name, f"{bold.name} is used for this run") for image in others]
-            except RunError as error:
-                unusable.append(Unusable(name, str(error)))
-    if not usable and not unusable:
+        parts.append(_runs_of(index, _sort_files(index.paths, seen), config, wanted, atlas_space))
+    if not any(part.usable or part.unusable for part in parts):
         raise NoMatchError(_nothing_matched(root, seen, selection))
     return Runs(
-        tuple(sorted(usable, key=lambda run: run.name)),
-        tuple(sorted(unusable, key=lambda run: run.name)),
-        tuple(sorted(left_out, key=lambda run: run.name)),
+        tuple(sorted((run for part in parts for run in part.usable), key=lambda run: run.name)),
+        tuple(sorted((run for part in parts for run in part.unusable), key=lambda run: run.name)),
+        tuple(sorted((one for part in parts for one in part.left_out), key=lambda one: one.name)),
     )
+
+
+def _runs_of(index: Index, files: _Files, config: Config, wanted: Filter, atlas_space: str | None) -> Runs:
+    """Complete the runs of a participant that are asked for, and say why the others are not taken."""
+    usable: list[Run] = []
+    unusable: list[Unusable] = []
+    left_out = list(files.left_out)
+    for one in files.unusable:
+        reason = why_not(entities_of(Path(f"{one.name}_bold")), config.selection, wanted)
+        (left_out if reason else unusable).append(Unusable(one.name, reason) if reason else one)
+    for name, images in files.runs.items():
+        refused = [why_not(entities_of(image), config.selection, wanted) for image in images]
+        asked = [image for image, reason in zip(images, refused, strict=True) if reason is None]
+        if not asked:
+            left_out.append(Unusable(name, str(refused[0])))
+            continue
+        space = _space_of(asked, wanted, atlas_space)
+        try:
+            bold = choose_image(asked, config.selection, space, any_space=config.science.any_space)
+            usable.append(_complete(index, bold, config.bids_dir))
+            others = (image for image in images if image != bold)
+            left_out += [Unusable(image.name, f"{bold.name} is used for this run") for image in others]
+        except RunError as error:
+            unusable.append(Unusable(name, str(error)))
+    return Runs(tuple(usable), tuple(unusable), tuple(left_out))
 
 
 def _space_of(images: list[Path], wanted: Filter, atlas_space: str | None) -> str | None:
     """Give the space to take: the only one that a filter leaves, if it speaks of spaces, else the atlas's."""
     spaces = {entities_of(image).get("space") for image in images}
     return next(iter(spaces)) if "space" in wanted and len(spaces) == 1 else atlas_space
-
-
-def _named(name: str) -> dict[str, str]:
-    """Take the entities from the name of a run."""
-    return entities_of(Path(f"{name}_bold"))
 
 
 def _run_name(entities: dict[str, str]) -> str:
@@ -270,7 +272,11 @@ def _raw_tr(bids_dir: Path, root: Path, entities: dict[str, str]) -> Any:  # noq
     index = index_participant(bids_dir.resolve(), entities["sub"])
     named = {key: label for key, label in entities.items() if key not in OUTPUT_ENTITIES}
     for path in index.paths:
-        if entities_of(path) == named and path.name.endswith(("_bold.nii", "_bold.nii.gz")):
+        # the echoes that fMRIPrep combined have one repetition time
+        theirs = {key: label for key, label in entities_of(path).items() if key != "echo"}
+        if theirs == named and path.name.endswith(("_bold.nii", "_bold.nii.gz")):
+            if told := index.broken_for(path):
+                raise RunError(told)
             return index.repetition_time(path)
     return None
 
