@@ -85,7 +85,8 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--derivatives",
         metavar="[NAME=]PATH",
-        help="fMRIPrep's output (default: BIDS_DIR/derivatives/fmriprep, or BIDS_DIR itself when it is that)",
+        help="fMRIPrep's output, or its folder's name below BIDS_DIR/derivatives (default: fmriprep there, or BIDS_DIR "
+        "itself when it is that, or the only output of fMRIPrep below derivatives)",
     )
     for option, name, prefix, what in (
         ("--participant-label", "participants", "sub-", "participants, with or without sub-"),
@@ -97,10 +98,19 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
             option, dest=f"selection.{name}", nargs="+", metavar="LABEL", type=_label(prefix), help=f"only these {what}"
         )
     group.add_argument(
-        "--space", dest="selection.space", metavar="NAME", help="fMRIPrep's output space (default: the atlas's own)"
+        "--space",
+        dest="selection.space",
+        metavar="NAME[:cohort-LABEL][:res-LABEL]",
+        help="fMRIPrep's output space (default: the atlas's own)",
     )
     group.add_argument(
         "--res", dest="selection.res", metavar="LABEL", help="fMRIPrep's res- label, where a space has several"
+    )
+    group.add_argument(
+        "--bids-filter-file",
+        dest="selection.filter_file",
+        metavar="FILE",
+        help='as in fMRIPrep: JSON such as {"bold": {"acquisition": null, "direction": "*"}}; null: absent, *: there',
     )
     group.add_argument("--skip-bids-validation", dest="ignored", action="store_true", help="accepted; does nothing")
 

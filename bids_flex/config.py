@@ -177,6 +177,7 @@ class Selection:
     runs: tuple[str, ...] = ()
     space: str | None = None
     res: str | None = None
+    filter_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

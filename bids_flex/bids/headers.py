@@ -64,7 +64,7 @@ def _agree(name: str, stated: object, in_header: float, volumes: int) -> tuple[f
         raise RunError(f"{name}: RepetitionTime is {stated!r}; it must be a number of seconds above 0")
     if stated > 100:  # no scanner needs a hundred seconds for a volume
         raise RunError(f"{name}: RepetitionTime is {stated:g}: BIDS wants seconds, this looks like milliseconds")
-    if in_header == 0:
+    if not in_header > 0:  # zero, or no number at all
         return float(stated), volumes, ("the image header states no repetition time; the sidecar's is used",)
     if abs(stated - in_header) > 1e-3 * max(1.0, stated):
         raise RunError(

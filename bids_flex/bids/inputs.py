@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.headers import read_header
-from bids_flex.bids.names import entities_of, join_entities
-from bids_flex.errors import MissingInputError, NoMatchError, NotBidsError, RunError
+from bids_flex.bids.index import index_participant
+from bids_flex.bids.names import entities_of, join_entities, naming_fault
+from bids_flex.bids.roots import derivatives_root, list_participants
+from bids_flex.bids.selection import choose_image, read_filter, read_space, why_not
+from bids_flex.errors import NoMatchError, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-    from bids import BIDSLayout
-
+    from bids_flex.bids.index import Index
+    from bids_flex.bids.selection import Filter
     from bids_flex.config import Config, Selection
 
 OUTPUT_ENTITIES = ("space", "cohort", "res", "den", "desc")
 """Entities that tell fMRIPrep's outputs of one run apart; all others name the run."""
+
+TABLES = ("_timeseries.tsv", "_regressors.tsv")
+"""How tables of confounds end: today's name, and that of before 20.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +72,6 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class _Index:
-    """The functional files of one participant, and the layout that knows their metadata."""
-
-    layout: BIDSLayout
-    root: Path
-    paths: tuple[Path, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Unusable:
     """A run that was found and cannot be used, and why."""
 
@@ -86,10 +81,20 @@ class Unusable:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """What was found: usable runs and unusable ones, each sorted by name."""
+    """What was found: usable runs, unusable ones, and what was left out on purpose; each sorted by name."""
 
     usable: tuple[Run, ...]
     unusable: tuple[Unusable, ...]
+    left_out: tuple[Unusable, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """One participant's preprocessed images by run, and what is no such image."""
+
+    runs: dict[str, list[Path]]
+    unusable: list[Unusable]
+    left_out: list[Unusable]
 
 
 def find_runs(config: Config, atlas_space: str | None) -> Runs:
@@ -105,185 +110,117 @@ def find_runs(config: Config, atlas_space: str | None) -> Runs:
     Raises
     ------
     MissingInputError
-        When a folder does not exist.
+        When a folder or the filter file does not exist.
+    UsageError
+        When the filter file or the space makes no sense.
     NotBidsError
         When the folder holds no fMRIPrep derivatives (raw data, for example).
     NoMatchError
         When nothing matches; the message lists what there is.
     """
+    selection = config.selection
+    wanted = read_filter(Path(selection.filter_file) if selection.filter_file else None)
+    read_space(selection.space)
     root = derivatives_root(config.bids_dir, config.derivatives)
-    participants = _participants(root, config.selection)
+    participants, misnamed = list_participants(root, selection)
+    unusable = [
+        Unusable(f"sub-{label}", f"the folder {root / f'sub-{label}'} is named by no label of BIDS: rename it")
+        for label in misnamed
+    ]
+    seen: dict[str, set[str]] = defaultdict(set)
+    parts = [Runs((), tuple(unusable))]
+    for participant in participants:
+        index = index_participant(root, participant)
+        parts.append(_runs_of(index, _sort_files(index.paths, seen), config, wanted, atlas_space))
+    if not any(part.usable or part.unusable for part in parts):
+        raise NoMatchError(_nothing_matched(root, seen, selection))
+    return Runs(
+        tuple(sorted((run for part in parts for run in part.usable), key=lambda run: run.name)),
+        tuple(sorted((run for part in parts for run in part.unusable), key=lambda run: run.name)),
+        tuple(sorted((one for part in parts for one in part.left_out), key=lambda one: one.name)),
+    )
+
+
+def _runs_of(index: Index, files: _Files, config: Config, wanted: Filter, atlas_space: str | None) -> Runs:
+    """Complete the runs of a participant that are asked for, and say why the others are not taken."""
     usable: list[Run] = []
     unusable: list[Unusable] = []
-    seen: dict[str, set[str]] = defaultdict(set)
-    for participant in participants:
-        index = _index(root, participant)
-        for name, images in _runs_of(index.paths, seen):
-            if not _selected(entities_of(images[0]), config.selection):
-                continue
-            try:
-                bold = _choose(images, config.selection, atlas_space, any_space=config.science.any_space)
-                usable.append(_complete(index, bold, config.bids_dir))
-            except RunError as error:
-                unusable.append(Unusable(name, str(error)))
-    if not usable and not unusable:
-        raise NoMatchError(_nothing_matched(root, seen, config.selection))
-    return Runs(
-        tuple(sorted(usable, key=lambda run: run.name)),
-        tuple(sorted(unusable, key=lambda run: run.name)),
-    )
+    left_out = list(files.left_out)
+    for one in files.unusable:
+        reason = why_not(entities_of(Path(f"{one.name}_bold")), config.selection, wanted)
+        (left_out if reason else unusable).append(Unusable(one.name, reason) if reason else one)
+    for name, images in files.runs.items():
+        refused = [why_not(entities_of(image), config.selection, wanted) for image in images]
+        asked = [image for image, reason in zip(images, refused, strict=True) if reason is None]
+        if not asked:
+            left_out.append(Unusable(name, str(refused[0])))
+            continue
+        space = _space_of(asked, wanted, atlas_space)
+        try:
+            bold = choose_image(asked, config.selection, space, any_space=config.science.any_space)
+            usable.append(_complete(index, bold, config.bids_dir))
+            others = (image for image in images if image != bold)
+            left_out += [Unusable(image.name, f"{bold.name} is used for this run") for image in others]
+        except RunError as error:
+            unusable.append(Unusable(name, str(error)))
+    return Runs(tuple(usable), tuple(unusable), tuple(left_out))
 
 
-def derivatives_root(bids_dir: Path, derivatives: str | None) -> Path:
-    """Find the folder of fMRIPrep's output.
-
-    Parameters
-    ----------
-    bids_dir : Path
-        The data set: raw, with ``derivatives/fmriprep`` inside, or fMRIPrep's output itself.
-    derivatives : str or None
-        ``PATH`` or ``NAME=PATH``, when fMRIPrep's output lies elsewhere.
-
-    Raises
-    ------
-    MissingInputError, NotBidsError
-        When the folder does not exist, or holds no preprocessed participant.
-    """
-    if not bids_dir.is_dir():
-        raise MissingInputError(f"BIDS_DIR {bids_dir} is not a folder; check the path (and the container's mounts)")
-    if derivatives is not None:
-        named = Path(derivatives.partition("=")[2] if _has_name(derivatives) else derivatives)
-        if not named.is_dir():
-            raise MissingInputError(
-                f"--derivatives {named} is not a folder; check the path (and the container's mounts)"
-            )
-        candidates = [named, named / "fmriprep"]
-    else:
-        candidates = [bids_dir / "derivatives" / "fmriprep", bids_dir, bids_dir / "derivatives", bids_dir / "fmriprep"]
-    for candidate in candidates:
-        if candidate.is_dir() and _is_preprocessed(candidate):
-            return candidate.resolve()
-    looked = ", ".join(str(candidate) for candidate in candidates[: 2 if derivatives is None else 1])
-    raw = any(bids_dir.glob("sub-*/**/func"))
-    raise NotBidsError(
-        f"no fMRIPrep output found (looked in {looked}): "
-        + ("this is raw data; run fMRIPrep first, or " if raw else "")
-        + "name its output folder with --derivatives PATH"
-    )
+def _space_of(images: list[Path], wanted: Filter, atlas_space: str | None) -> str | None:
+    """Give the space to take: the only one that a filter leaves, if it speaks of spaces, else the atlas's."""
+    spaces = {entities_of(image).get("space") for image in images}
+    return next(iter(spaces)) if "space" in wanted and len(spaces) == 1 else atlas_space
 
 
-def _has_name(derivatives: str) -> bool:
-    """Tell ``NAME=PATH`` from a path that merely holds an equals sign."""
-    return re.fullmatch(r"[A-Za-z0-9_]+=.+", derivatives) is not None and not Path(derivatives).is_dir()
+def _run_name(entities: dict[str, str]) -> str:
+    """Name a run by all entities but those that tell its outputs apart."""
+    return join_entities({key: label for key, label in entities.items() if key not in OUTPUT_ENTITIES})
 
 
-def _is_preprocessed(folder: Path) -> bool:
-    """Tell derivatives of fMRIPrep from raw data: by preprocessed images, else by the data set's own description."""
-    participants = sorted(folder.glob("sub-*/"))
-    if any(next(one.glob("**/*_desc-preproc_bold.nii*"), None) for one in participants):
-        return True
-    try:
-        described = json.loads((folder / "dataset_description.json").read_text(encoding="utf8"))
-    except (OSError, ValueError):
-        return False
-    return bool(participants) and isinstance(described, dict) and described.get("DatasetType") == "derivative"
-
-
-def _participants(root: Path, selection: Selection) -> list[str]:
-    """List the participants that are asked for."""
-    present = sorted(one.name.removeprefix("sub-") for one in root.glob("sub-*") if one.is_dir())
-    missing = [label for label in selection.participants if label not in present]
-    if missing:
-        raise NoMatchError(
-            f"no participant {', '.join(missing)} in {root}; there is {', '.join(present) or 'no participant at all'}"
-        )
-    return [label for label in present if not selection.participants or label in selection.participants]
-
-
-def _index(root: Path, participant: str) -> _Index:
-    """Index the functional files of one participant, with the metadata that they inherit, in memory."""
-    from bids import BIDSLayout, BIDSLayoutIndexer
-
-    ignore = [
-        # anchored and escaped: RAD1 must not match RAD10, and nothing in a label is a pattern
-        re.compile(rf"^/sub-(?!{re.escape(participant)}(?:/|$))[^/]*(?:/|$)"),
-        re.compile(r"/(?:figures|anat|fmap|dwi|perf|log|logs|sourcedata|\.git|\.datalad)(?:/|$)"),
-        re.compile(r"_(?:xfm|boldref|dseg)\.|\.(?:svg|html|gii|h5|txt|toml|md|bib)$"),
-    ]
-    try:
-        layout = BIDSLayout(
-            root,
-            validate=False,
-            config=["bids", "derivatives"],
-            indexer=BIDSLayoutIndexer(validate=False, ignore=ignore),
-        )
-    except (ValueError, OSError) as error:
-        raise NotBidsError(f"{root}: pybids cannot index participant {participant}: {error}") from error
-    # asked once: each of pybids' queries takes as long as all of them
-    paths = (Path(file.path) for file in layout.get(extension=[".nii", ".nii.gz", ".tsv"]))
-    return _Index(layout, root, tuple(sorted(path for path in paths if f"sub-{participant}" in path.parts)))
-
-
-def _runs_of(paths: tuple[Path, ...], seen: dict[str, set[str]]) -> Iterator[tuple[str, list[Path]]]:
+def _sort_files(paths: tuple[Path, ...], seen: dict[str, set[str]]) -> _Files:
     """Group the preprocessed images of a participant by run, noting every label that was met."""
-    grouped: dict[str, list[Path]] = defaultdict(list)
+    files = _Files({}, [], [])
+    echoes: dict[str, int] = defaultdict(int)
+    tables: set[str] = set()
     for path in paths:
+        entities = entities_of(path)
+        if path.name.endswith(TABLES) and entities.get("desc") == "confounds":
+            tables.add(_run_name(entities))
         if not path.name.endswith(("_bold.nii", "_bold.nii.gz")):
             continue
-        entities = entities_of(path)
+        if fault := naming_fault(path):
+            files.unusable.append(Unusable(path.name, f"{fault}: rename {path}"))
+        elif entities.get("desc") != "preproc":
+            files.left_out.append(Unusable(path.name, "only images with desc-preproc are used"))
         # echoes are parts of a run, and space is absent from images on the scanner's own grid
-        if entities.get("desc") != "preproc" or "echo" in entities:
-            continue
-        for key, label in entities.items():
-            seen[key].add(label)
-        grouped[join_entities({k: v for k, v in entities.items() if k not in OUTPUT_ENTITIES})].append(path)
-    yield from sorted(grouped.items())
+        elif "echo" in entities:
+            echoes[_run_name({key: label for key, label in entities.items() if key != "echo"})] += 1
+            files.left_out.append(Unusable(path.name, "one echo of several: only their combination is used"))
+        else:
+            for key, label in entities.items():
+                seen[key].add(label)
+            files.runs.setdefault(_run_name(entities), []).append(path)
+    for name in sorted((tables | set(echoes)) - set(files.runs)):
+        what = f"{echoes[name]} single echoes, and not their combination" if echoes[name] else "a confounds table"
+        hint = "run fMRIPrep again with a volumetric space in --output-spaces"
+        files.unusable.append(Unusable(name, f"there is {what}, but no preprocessed image (desc-preproc_bold): {hint}"))
+    return files
 
 
-def _selected(entities: dict[str, str], selection: Selection) -> bool:
-    """Tell whether a run is asked for; numbers match with and without leading zeros, as in fMRIPrep."""
-    asked = {"ses": selection.sessions, "task": selection.tasks}
-    if any(labels and entities.get(key) not in labels for key, labels in asked.items()):
-        return False
-    runs = {label.lstrip("0") or "0" for label in selection.runs}
-    return not runs or ("run" in entities and (entities["run"].lstrip("0") or "0") in runs)
-
-
-def _choose(images: list[Path], selection: Selection, atlas_space: str | None, *, any_space: bool) -> Path:
-    """Choose among one run's images: the space asked for, else the atlas's own, and one resolution of it."""
-    spaces = sorted({entities_of(image).get("space", "(native)") for image in images})
-    wanted = selection.space or atlas_space
-    if wanted is None or (any_space and selection.space is None and wanted not in spaces):
-        standard = [space for space in spaces if space.startswith("MNI152")]
-        if len(standard) != 1:
-            raise RunError(f"images are in {', '.join(spaces)}: choose one with --space")
-        wanted = standard[0]
-    if wanted not in spaces:
-        asked = "asked for with --space" if selection.space else "the atlas's space"
-        raise RunError(
-            f"no images in {wanted} ({asked}); there are {', '.join(spaces)}: choose another --space or --atlas "
-            "(--force atlas-space uses an atlas of another template all the same)"
-        )
-    found = [image for image in images if entities_of(image).get("space", "(native)") == wanted]
-    if selection.res is not None:
-        found = [image for image in found if entities_of(image).get("res") == selection.res]
-        if not found:
-            raise RunError(f"no images in {wanted} with res-{selection.res}: choose another --res")
-    if len(found) > 1:
-        raise RunError(f"several images in {wanted}: {', '.join(i.name for i in found)}: choose one with --res")
-    return found[0]
-
-
-def _complete(index: _Index, bold: Path, bids_dir: Path) -> Run:
+def _complete(index: Index, bold: Path, bids_dir: Path) -> Run:
     """Find the files that go with an image and check what can be checked without reading them."""
     entities = entities_of(bold)
     mask = _one_file(index, entities, "the brain mask", ("_mask.nii", "_mask.nii.gz"), {"brain"}, ignored={"desc"})
     # before 1.4 and in a few rewritten data sets the description of the confounds is another, or absent
-    tables = ("_timeseries.tsv", "_regressors.tsv")
     described_as = {"confounds", "preproc", None}
-    confounds = _one_file(index, entities, "the confounds table", tables, described_as, ignored=set(OUTPUT_ENTITIES))
+    confounds = _one_file(index, entities, "the confounds table", TABLES, described_as, ignored=set(OUTPUT_ENTITIES))
     described = confounds.with_suffix(".json")
-    stated = _stated_tr(index.layout, bold)
+    if told := index.broken_for(bold) or index.broken.get(described):
+        raise RunError(told)
+    for file in (mask, confounds, *([described] if described.is_symlink() else [])):
+        if not file.exists():
+            raise RunError(f"{file.name}: the content is not here (a dangling link): datalad get {file}")
+    stated = index.repetition_time(bold)
     if stated is None:
         stated = _raw_tr(bids_dir, index.root, entities)
     tr_s, volumes, notes = read_header(bold, stated)
@@ -302,7 +239,7 @@ def _complete(index: _Index, bold: Path, bids_dir: Path) -> Run:
 
 
 def _one_file(
-    index: _Index,
+    index: Index,
     entities: dict[str, str],
     what: str,
     endings: tuple[str, ...],
@@ -332,23 +269,23 @@ def _raw_tr(bids_dir: Path, root: Path, entities: dict[str, str]) -> Any:  # noq
     """Look the repetition time up in the raw data set, where old derivatives do not repeat it."""
     if bids_dir.resolve() == root or not (bids_dir / f"sub-{entities['sub']}").is_dir():
         return None
-    index = _index(bids_dir.resolve(), entities["sub"])
+    index = index_participant(bids_dir.resolve(), entities["sub"])
     named = {key: label for key, label in entities.items() if key not in OUTPUT_ENTITIES}
     for path in index.paths:
-        if entities_of(path) == named and path.name.endswith(("_bold.nii", "_bold.nii.gz")):
-            return _stated_tr(index.layout, path)
+        # the echoes that fMRIPrep combined have one repetition time
+        theirs = {key: label for key, label in entities_of(path).items() if key != "echo"}
+        if theirs == named and path.name.endswith(("_bold.nii", "_bold.nii.gz")):
+            if told := index.broken_for(path):
+                raise RunError(told)
+            return index.repetition_time(path)
     return None
-
-
-def _stated_tr(layout: BIDSLayout, bold: Path) -> Any:  # noqa: ANN401 - whatever the JSON holds; it is checked later
-    """Look the repetition time up in an image's sidecar and all that it inherits from."""
-    return (layout.get_metadata(str(bold)) or {}).get("RepetitionTime")
 
 
 def _nothing_matched(root: Path, seen: dict[str, set[str]], selection: Selection) -> str:
     """Say what was asked for and what there is."""
     asked = {"ses": selection.sessions, "task": selection.tasks, "run": selection.runs}
     wanted = ", ".join(f"{key}-{'/'.join(labels)}" for key, labels in asked.items() if labels)
+    wanted += f" {selection.filter_file}" if selection.filter_file else ""
     there = "; ".join(
         f"{key}: {', '.join(sorted(seen[key]))}" for key in ("sub", "ses", "task", "run", "space") if seen[key]
     )

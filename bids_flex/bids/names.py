@@ -15,7 +15,41 @@ ENTITY_ORDER = (
 )
 """The entities that our names may hold, in their order."""
 
-_ENTITY = re.compile(r"(?P<key>[a-z]+)-(?P<label>[A-Za-z0-9+]+)")
+_LABEL = "[A-Za-z0-9+]+"
+_ENTITY = re.compile(rf"(?P<key>[a-z]+)-(?P<label>{_LABEL})")
+
+
+def is_label(text: str) -> bool:
+    """Tell whether a text can be the label of an entity: letters, digits and plus signs.
+
+    >>> is_label("MNI152NLin6Asym"), is_label("pre+post"), is_label("../01")
+    (True, True, False)
+    """
+    return re.fullmatch(_LABEL, text) is not None
+
+
+def naming_fault(path: Path) -> str | None:
+    """Say why a file's name does not name one run; None when it does.
+
+    >>> from pathlib import Path
+    >>> naming_fault(Path("sub-01_task-rest_run-1_run-2_bold.nii.gz"))
+    'run- stands twice in the name'
+    """
+    stem = re.sub(r"\.(?:nii|tsv|json)(?:\.gz)?$", "", path.name)
+    keys = []
+    for part in stem.split("_")[:-1]:
+        found = _ENTITY.fullmatch(part)
+        if found is None:
+            return f"{part!r} in the name is no entity (key-label; letters, digits and + only)"
+        if found["key"] in keys:
+            return f"{found['key']}- stands twice in the name"
+        keys.append(found["key"])
+    named = entities_of(path)
+    for key in ("sub", "ses"):
+        folders = [part for part in path.parts[:-1] if part.startswith(f"{key}-")]
+        if folders and folders[-1] != f"{key}-{named.get(key)}":
+            return f"the name says {key}-{named.get(key, '(nothing)')}, the folder {folders[-1]}"
+    return None
 
 
 def entities_of(path: Path) -> dict[str, str]:

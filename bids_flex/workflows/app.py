@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.further import input_state
-from bids_flex.bids.inputs import Runs, derivatives_root, find_runs
+from bids_flex.bids.inputs import Runs, find_runs
 from bids_flex.bids.outputs import check_writable, write_dataset
+from bids_flex.bids.roots import derivatives_root
 from bids_flex.config import science_hash, stated
 from bids_flex.errors import BidsFlexError, MissingInputError, UsageError
 from bids_flex.workflows.child import Outcome
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from bids_flex.bids.inputs import Run
     from bids_flex.config import Config
     from bids_flex.workflows.stages import Job
 
@@ -224,12 +226,25 @@ def _dry_run(config: Config) -> int:
         raise UsageError("--dry-run lists the runs of the participant level; the group level has none")
     jobs, runs = make_jobs(config)
     for job in jobs:
-        print(f"{job.run.name}\n    images     {job.run.bold}\n    mask       {job.run.mask}")
-        print(f"    confounds  {job.run.confounds}\n    TR         {job.run.tr_s:g} s, {job.run.volumes} volumes")
-    for unusable in runs.unusable:
-        print(f"{unusable.name}\n    left out   {unusable.reason}")
-    print(f"{len(jobs)} runs would be analysed, {len(runs.unusable)} cannot be")
+        _print_run(job.run)
+    for title, states in (("cannot be used", runs.unusable), ("left out", runs.left_out)):
+        for one in states:
+            print(f"{one.name}\n    {title:<14} {one.reason}")
+    counted = f"{len(jobs)} runs would be analysed, {len(runs.unusable)} cannot be"
+    print(f"{counted}, {len(runs.left_out)} files or runs left out")
     return 1 if runs.unusable else 0
+
+
+def _print_run(run: Run) -> None:
+    """Print one run with its files."""
+    print(run.name)
+    described = run.confounds_json or "none"
+    rows = {"images": run.bold, "mask": run.mask, "confounds": run.confounds, "description": described}
+    for title, file in rows.items():
+        print(f"    {title:<14} {file}")
+    print(f"    {'TR':<14} {run.tr_s:g} s, {run.volumes} volumes")
+    for note in run.notes:
+        print(f"    {'note':<14} {note}")
 
 
 @contextlib.contextmanager

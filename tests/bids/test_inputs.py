@@ -7,7 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_flex.bids.inputs import derivatives_root, find_runs, fingerprint
+from bids_flex.bids.inputs import find_runs, fingerprint
+from bids_flex.bids.roots import derivatives_root
 from bids_flex.cli import parse_config
 from bids_flex.errors import MissingInputError, NoMatchError, NotBidsError
 
@@ -163,9 +164,22 @@ def test_the_repetition_time_is_inherited_or_taken_from_the_raw_data(root):
     assert find(root).usable[0].tr_s == 2.0
 
 
-def test_a_header_without_repetition_time_is_noted(root):
+def test_the_raw_echoes_of_a_combined_run_tell_its_repetition_time(root):
     bold = add_run(root, "sub-01_task-rest")
-    image(bold, tr=0.0)
+    bold.with_name(bold.name.replace(".nii.gz", ".json")).unlink()
+    func = root.parents[1] / "sub-01" / "func"
+    for echo in (1, 2):
+        image(func / f"sub-01_task-rest_echo-{echo}_bold.nii.gz")
+        (func / f"sub-01_task-rest_echo-{echo}_bold.json").write_text('{"RepetitionTime": 2.0}')
+    assert find(root).usable[0].tr_s == 2.0
+    (func / "sub-01_task-rest_echo-1_bold.json").write_text("{")
+    assert "cannot be read as JSON" in find(root).unusable[0].reason
+
+
+@pytest.mark.parametrize("tr", [0.0, float("nan")])
+def test_a_header_without_repetition_time_is_noted(root, tr):
+    bold = add_run(root, "sub-01_task-rest")
+    image(bold, tr=tr)
     assert "states no repetition time" in find(root).usable[0].notes[0]
 
 

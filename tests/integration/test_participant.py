@@ -492,6 +492,35 @@ def test_bad_runs_have_a_reason_and_the_others_are_done(study, tmp_path):
     assert not list((out / "sub-01").rglob("*")) if (out / "sub-01").exists() else True
 
 
+def test_bad_files_have_a_reason_and_the_others_are_done(study, tmp_path):
+    spoilt = type(study)(tmp_path / "bids")
+    shutil.copytree(study.root, spoilt.root)
+    bold = {label: next(spoilt.func(label).glob("*preproc_bold.nii.gz")) for label in ("01", "02", "03", "04", "05")}
+    bold["01"].unlink()
+    bold["01"].symlink_to("../.git/annex/objects/absent")
+    bold["02"].with_name(bold["02"].name.replace(".nii.gz", ".json")).write_text("{")
+    shutil.copy(bold["03"], bold["03"].with_name(bold["03"].name.replace("task-rest", "task-rest_task-rest")))
+    bold["04"].with_name(bold["04"].name.replace(".nii.gz", ".json")).write_text('{"RepetitionTime": 2000}')
+    nib.save(nib.load(bold["05"]).slicer[..., 0], bold["05"])
+    call = participant(spoilt, tmp_path / "out", *PRIOR_ALONE)
+    assert call.code == 1
+    assert "2 done, 5 failed), exit code 1" in call.err.splitlines()[-1]
+    rows = status(tmp_path / "out")
+    for label, state, told in (
+        ("01", "failed", "datalad get"),
+        ("02", "failed", "cannot be read as JSON"),
+        ("04", "failed", "looks like milliseconds"),
+        ("05", "failed", "has 3 dimensions, not 4"),
+    ):
+        (row,) = (row for name, row in rows.iterrows() if name.startswith(f"sub-{label}"))
+        assert row["state"] == state
+        assert told in row["reason"]
+        assert "\n" not in row["reason"]
+    states = {name: row["state"] for name, row in rows.iterrows() if name.startswith("sub-03")}
+    assert sorted(states.values()) == ["done", "failed"]
+    assert states[next(name for name in states if "task-rest_task-rest" in name)] == "failed"
+
+
 def test_a_run_shorter_than_a_window_says_so(study, tmp_path):
     call = participant(study, tmp_path, "--participant-label", "01", "--prior-window", "400s")
     assert call.code == 1
@@ -613,7 +642,7 @@ def test_a_dry_run_lists_and_writes_nothing(study, tmp_path):
     call = participant(study, tmp_path / "out", "--dry-run", "--participant-label", "02")
     assert call.code == 0
     assert "sub-02_task-rest_desc-confounds_timeseries.tsv" in call.out
-    assert call.out.splitlines()[-1] == "1 runs would be analysed, 0 cannot be"
+    assert call.out.splitlines()[-1] == "1 runs would be analysed, 0 cannot be, 0 files or runs left out"
     assert not (tmp_path / "out").exists()
 
 
