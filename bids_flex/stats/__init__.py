@@ -7,7 +7,8 @@ from bids_flex.stats.analysis import Analysis, analyse
 from bids_flex.stats.design import Design, make_design, parse_contrasts
 from bids_flex.stats.effects import Effect, hedges_g, partial_eta_squared, small_sample_correction
 from bids_flex.stats.linear import Tested, fit_contrast
-from bids_flex.stats.permutation import PermutationResult, freedman_lane, make_orders
+from bids_flex.stats.orders import make_flips, make_orders
+from bids_flex.stats.permutation import PermutationResult, freedman_lane
 
 __all__ = [
     "Analysis",
@@ -20,6 +21,7 @@ __all__ = [
     "freedman_lane",
     "hedges_g",
     "make_design",
+    "make_flips",
     "make_orders",
     "parse_contrasts",
     "partial_eta_squared",
