@@ -16,6 +16,7 @@ from bids_flex.stats.models import GroupModel, Instruction, ModelContrast, read_
 from bids_flex.stats.orders import make_flips, make_orders
 from bids_flex.stats.permutation import PermutationResult, freedman_lane
 from bids_flex.stats.quality import quality_correlations
+from bids_flex.stats.questions import diagnosis_models, medication_models
 from bids_flex.stats.repeated import differences, intraclass_correlation, mixed_model
 from bids_flex.stats.rows import TEST_COLUMNS
 from bids_flex.stats.settings import Settings, read_settings
@@ -40,6 +41,7 @@ __all__ = [
     "analyse",
     "bic_bayes_factor",
     "build_design",
+    "diagnosis_models",
     "differences",
     "fit_contrast",
     "fit_model",
@@ -52,6 +54,7 @@ __all__ = [
     "make_design",
     "make_flips",
     "make_orders",
+    "medication_models",
     "mixed_model",
     "parse_contrasts",
     "partial_eta_squared",

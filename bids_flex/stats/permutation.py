@@ -223,7 +223,7 @@ def _count(
     """Count the arrangements that reach the observed size, by outcome and by the largest of its family; both (m,)."""
     from threadpoolctl import threadpool_limits
 
-    size = max(1, CHUNK_VALUES // (len(plan.linear) * residual.shape[1]))
+    size = max(1, CHUNK_VALUES // (len(plan.linear) * residual.shape[1] + residual.size))
     threshold = observed * (1 - TIE) - TIE
     filled = np.nan_to_num(residual)
     squares = filled**2
@@ -254,17 +254,14 @@ def _statistics(plan: _Plan, residual: Floats, squares: Floats, places: Orders, 
     """Compute t or F of every arrangement and outcome; shape (B, m)."""
     k = len(plan.unscaled)
     p = plan.forms.shape[1] if len(plan.forms) else len(plan.linear) - k
-    moved = plan.linear[:, places]
-    if signs is not None:
-        moved = moved * signs
-    sums = _products(moved, residual)
+    sums = _products(plan.linear, residual, places, signs)
     estimate, fitted = sums[:k], sums[k : k + p]
     if not len(plan.square):
         variance = plan.total - (fitted**2).sum(axis=0)
         variance = np.where(variance > 1e-12 * plan.total, variance, 0.0) / plan.df
         return _ols(estimate, variance, plan)
-    spread = _products(plan.square[:, places], squares)
-    scale = _products(np.abs(plan.square)[:, places], squares) if plan.squared else spread.copy()
+    spread = _products(plan.square, squares, places, None)
+    scale = _products(np.abs(plan.square), squares, places, None) if plan.squared else spread.copy()
     for pair, form in enumerate(plan.forms):
         crossed = np.tensordot(form, fitted, axes=1) - 2 * sums[k + p + pair * p : k + p + (pair + 1) * p]
         spread[pair] += np.einsum("pbm,pbm->bm", crossed, fitted)
@@ -273,10 +270,20 @@ def _statistics(plan: _Plan, residual: Floats, squares: Floats, places: Orders, 
         return _wald(estimate, spread) if plan.squared else np.asarray(estimate[0] / np.sqrt(np.maximum(spread[0], 0)))
 
 
-def _products(rows: Floats, values: Floats) -> Floats:
-    """Multiply (q, B, n) with (n, m); shape (q, B, m)."""
-    q, arrangements, n = rows.shape
-    return np.asarray((rows.reshape(-1, n) @ values).reshape(q, arrangements, -1))
+def _products(rows: Floats, values: Floats, places: Orders, signs: Floats | None) -> Floats:
+    """Sum values (n, m) times rows of weights (q, n) for every arrangement; shape (q, B, m).
+
+    The smaller of the two is put in order: weights for many outcomes, data for few.
+    """
+    q, n = rows.shape
+    count, m = len(places), values.shape[1]
+    if q <= m:
+        moved = rows[:, places] if signs is None else rows[:, places] * signs
+        return np.asarray((moved.reshape(-1, n) @ values).reshape(q, count, m))
+    data = np.broadcast_to(values, (count, n, m)) if signs is None else values * signs[:, :, None]
+    ordered = np.empty((count, n, m))
+    np.put_along_axis(ordered, places[:, :, None], data, axis=1)
+    return np.asarray((rows @ ordered.transpose(1, 0, 2).reshape(n, -1)).reshape(q, count, m))
 
 
 def _ols(estimate: Floats, variance: Floats, plan: _Plan) -> Floats:
