@@ -95,7 +95,7 @@ def make_design(
     )
     rows = np.flatnonzero(~missing.any(axis=1).to_numpy())
     people = used.iloc[rows]
-    names = people[factor].astype(str)
+    names = level_names(people[factor])
     levels = tuple(sorted(names.unique()))
     if len(levels) < 2:
         raise DatasetFileError(
@@ -103,13 +103,13 @@ def make_design(
             f"({', '.join(levels) or 'nobody'}): two or more are needed to compare"
         )
     matrix = [(names == level).to_numpy(dtype=float) for level in levels]
-    columns = [f"{factor}: {level}" for level in levels]
+    columns = [variable(factor, level) for level in levels]
     for name in covariates:
         for label, values in _covariate(people[name], name, as_category=name in categorical):
             matrix.append(values - values.mean())
             columns.append(label)
     built = np.column_stack(matrix)
-    _check_rank(built, columns)
+    check_rank(built, columns)
     return Design(built, tuple(columns), rows, dropped, levels, factor)
 
 
@@ -124,25 +124,58 @@ def _check_columns(table: pd.DataFrame, factor: str, covariates: Sequence[str]) 
         raise UsageError(f"column {', '.join(twice)} is named twice: a column is either the factor or one covariate")
 
 
+def variable(column: str, level: str) -> str:
+    """Name the indicator of a factor's level, as BIDS Stats Models do."""
+    return f"{column}.{level}"
+
+
+def level_names(values: pd.Series) -> pd.Series:
+    """Write levels as text; whole numbers without a fraction, however the table was read; missing ones stay missing."""
+
+    def name(value: object) -> object:
+        return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+    return values.map(name, na_action="ignore")
+
+
+def numbers(values: pd.Series, name: str) -> Floats:
+    """Read a column of numbers.
+
+    Raises
+    ------
+    DatasetFileError
+        When it holds text; the message shows one such value.
+    """
+    import pandas as pd
+
+    read = pd.to_numeric(values, errors="coerce")
+    wrong = read.isna() & values.notna()
+    if wrong.any():
+        what = "text" if wrong.all() else "numbers and text"
+        raise DatasetFileError(
+            f"column {name} holds {what} ({values[wrong].iloc[0]!r}): correct it, or write n/a for missing"
+        )
+    return np.asarray(read.to_numpy(dtype=np.float64))
+
+
 def _covariate(values: pd.Series, name: str, *, as_category: bool) -> list[tuple[str, Floats]]:
     """Code a covariate as one column of numbers, or one for each category but the first."""
     import pandas as pd
 
-    if not as_category:
-        numbers = pd.to_numeric(values, errors="coerce")
-        if numbers.notna().all():
-            return [(name, numbers.to_numpy(dtype=float))]
-        if numbers.notna().any():
-            text = values[numbers.isna()].iloc[0]
-            raise DatasetFileError(
-                f"column {name} holds numbers and text ({text!r}): correct it, or write n/a for missing"
-            )
-    levels = sorted(values.astype(str).unique())
-    return [(f"{name}: {level}", (values.astype(str) == level).to_numpy(dtype=float)) for level in levels[1:]]
+    if not as_category and pd.to_numeric(values, errors="coerce").notna().any():
+        return [(name, numbers(values, name))]
+    names = level_names(values)
+    return [(variable(name, level), (names == level).to_numpy(dtype=float)) for level in sorted(names.unique())[1:]]
 
 
-def _check_rank(matrix: Floats, columns: Sequence[str]) -> None:
-    """Check that the model can be estimated; name the columns that others explain."""
+def check_rank(matrix: Floats, columns: Sequence[str]) -> None:
+    """Check that a model can be estimated.
+
+    Raises
+    ------
+    DatasetFileError
+        When people are too few, or columns are constant or explained by others; the message names them.
+    """
     people, parameters = matrix.shape
     if people <= parameters:
         raise DatasetFileError(f"{people} people cannot carry a model of {parameters} parameters: drop covariates")
@@ -153,9 +186,10 @@ def _check_rank(matrix: Floats, columns: Sequence[str]) -> None:
     scaled = matrix / spread
     for place in range(1, parameters):
         before = scaled[:, :place]
-        explained = before @ np.linalg.lstsq(before, scaled[:, place], rcond=None)[0]
-        if np.linalg.norm(scaled[:, place] - explained) < 1e-8:
-            raise DatasetFileError(f"column {columns[place]} is explained by the columns before it: drop one of them")
+        shares = np.linalg.lstsq(before, scaled[:, place], rcond=None)[0]
+        if np.linalg.norm(scaled[:, place] - before @ shares) < 1e-8:
+            by = ", ".join(name for name, share in zip(columns, shares, strict=False) if abs(share) > 1e-8)
+            raise DatasetFileError(f"column {columns[place]} is explained by {by}: drop one of them")
 
 
 def parse_contrasts(design: Design, contrasts: Sequence[str] = ()) -> dict[str, Floats]:

@@ -1,31 +1,36 @@
-"""Permutation tests of linear models with nuisance variables."""
+"""Permutation tests of linear models with nuisance variables.
+
+Every statistic of a permuted outcome is made of sums over rows: of the outcome times a row of weights, or of its square
+times one. Permuting the weights instead of the outcomes turns all of them into few large matrix products.
+"""
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations, product
-from itertools import permutations as all_orders
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from bids_flex.errors import UsageError
 from bids_flex.stats.linear import Statistic, checked, fit_contrast
+from bids_flex.stats.orders import Exchange, make_flips, make_orders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     Floats = NDArray[np.float64]
     Orders = NDArray[np.int64]
 
-Exchange = Literal["within", "whole"]
+Rearrange = Literal["permute", "flip"]
 
 CHUNK_VALUES = 1_000_000
-"""Values of permuted data that are held at once by a thread: what fits its cache matters more than the call's cost."""
+"""Sums that are held at once by a thread: what fits its cache matters more than the call's cost."""
+
+TIE = 1e-10
+"""Statistics that differ by less, relatively or (near 0) absolutely, count as equal."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +46,7 @@ class PermutationResult:
     p_permutation : ndarray
         Share of permutations with a statistic at least as extreme, the data's own order included: never 0.
     p_max : ndarray
-        The same against the most extreme statistic over the outcomes, which controls the family-wise error.
+        The same against the most extreme statistic over the outcomes of a family, which controls the family-wise error.
     n_permutations : int
         Orders used, the data's own included.
     exact : bool
@@ -56,6 +61,18 @@ class PermutationResult:
     exact: bool
 
 
+class _Plan(NamedTuple):
+    """A contrast's test as sums over rows: each weight row is permuted against the residuals or their squares."""
+
+    linear: Floats
+    square: Floats
+    forms: Floats
+    total: Floats
+    unscaled: Floats
+    df: int
+    squared: bool
+
+
 def freedman_lane(
     y: ArrayLike,
     design: ArrayLike,
@@ -66,6 +83,8 @@ def freedman_lane(
     exchange: Exchange = "within",
     statistic: Statistic = "hc3",
     threads: int | None = None,
+    families: ArrayLike | None = None,
+    rearrange: Rearrange = "permute",
 ) -> PermutationResult:
     """Test contrasts by permuting the residuals of the model without them (Freedman & Lane 1983; Winkler et al. 2014).
 
@@ -89,6 +108,10 @@ def freedman_lane(
         Permuted OLS statistics are wrong when groups of unequal size have unequal variances; HC3 holds its level.
     threads : int, optional
         Number of threads; the result is the same for any.
+    families : array, shape (m,), optional
+        Family of each outcome for ``p_max``; all are one family by default.
+    rearrange : {"permute", "flip"}
+        Change the rows' places, or their signs: one-sample and paired designs, whose errors are symmetric about 0.
 
     Returns
     -------
@@ -104,72 +127,190 @@ def freedman_lane(
     doi 10.1080/07350015.1983.10509354, doi 10.1016/j.neuroimage.2014.01.060
     """
     outcomes, matrix = checked(y, design)
+    members = _family_numbers(families, outcomes.shape[1])
+    _check_choices(n_permutations, statistic, rearrange)
+    places, signs, exact = _arrangements(matrix, n_permutations, seed, blocks, exchange, rearrange)
+    rows = []
+    for contrast in contrasts:
+        weights = np.asarray(contrast, dtype=np.float64)
+        residual = _reduced_residuals(outcomes, matrix, weights)
+        plan = _plan(matrix, weights, residual, statistic)
+        observed = fit_contrast(outcomes, matrix, weights, statistic)
+        reached = _count(plan, residual, np.abs(observed.statistic), members, places, signs, threads)
+        lost = np.isnan(residual[0]) | np.isnan(observed.statistic)
+        p, p_max = (np.where(lost, np.nan, one / len(places)) for one in reached)
+        rows.append((np.where(lost, np.nan, observed.statistic), np.where(lost, np.nan, observed.p), p, p_max))
+    t, p, p_permutation, p_max = (np.array(column) for column in zip(*rows, strict=True))
+    return PermutationResult(t, p, p_permutation, p_max, len(places), exact)
+
+
+def _check_choices(n_permutations: int, statistic: str, rearrange: str) -> None:
+    """Refuse senseless arguments."""
     if n_permutations < 1:
         raise UsageError(f"n_permutations is {n_permutations}; it must be at least 1")
     if statistic not in {"hc3", "ols"}:
         raise UsageError(f"statistic is {statistic!r}; it must be 'hc3' or 'ols'")
+    if rearrange not in {"permute", "flip"}:
+        raise UsageError(f"rearrange is {rearrange!r}; it must be 'permute' or 'flip'")
+
+
+def _family_numbers(families: ArrayLike | None, m: int) -> Orders:
+    """Give every outcome the number of its family; shape (m,)."""
+    if families is None:
+        return np.zeros(m, dtype=np.int64)
+    labels = np.asarray(families)
+    if labels.shape != (m,):
+        raise UsageError(f"families have shape {labels.shape}, there are {m} outcomes")
+    return np.asarray(np.unique(labels, return_inverse=True)[1].ravel(), dtype=np.int64)
+
+
+def _arrangements(
+    matrix: Floats, n_permutations: int, seed: int, blocks: ArrayLike | None, exchange: Exchange, rearrange: Rearrange
+) -> tuple[Orders, Floats | None, bool]:
+    """Say for every datum which row of the design it goes to, and with which sign; both (B, n)."""
+    if rearrange == "flip":
+        signs, exact = make_flips(len(matrix), n_permutations, seed, blocks, exchange)
+        return np.broadcast_to(np.arange(len(matrix)), signs.shape), signs, exact
     orders, exact = make_orders(matrix, n_permutations, seed, blocks, exchange)
-    rows = []
-    for contrast in contrasts:
-        observed = fit_contrast(outcomes, matrix, contrast, statistic)
-        permuted = _permuted(outcomes, matrix, np.asarray(contrast, dtype=np.float64), orders, statistic, threads)
-        rows.append((observed.statistic, observed.p, *_p_values(observed.statistic, permuted)))
-    t, p, p_permutation, p_max = (np.array(column) for column in zip(*rows, strict=True))
-    return PermutationResult(t, p, p_permutation, p_max, len(orders), exact)
+    return np.argsort(orders, axis=1), None, exact
 
 
-def _p_values(observed: Floats, permuted: Floats) -> tuple[Floats, Floats]:
-    """Compare statistics (m,) with permuted ones (B, m); what ties but for rounding counts as reached."""
-    size, null = np.abs(observed), np.abs(permuted)
-    reached = size * (1 - 1e-10)
-    p = (null >= reached).mean(axis=0)
-    p_max = (np.nanmax(null, axis=1)[:, None] >= reached).mean(axis=0)
-    return np.where(np.isnan(size), np.nan, p), np.where(np.isnan(size), np.nan, p_max)
+def _reduced_residuals(outcomes: Floats, matrix: Floats, contrast: Floats) -> Floats:
+    """Take the model without the contrast out of the outcomes, and scale them; NaN where nothing but rounding is left.
 
-
-def _permuted(
-    outcomes: Floats, matrix: Floats, contrast: Floats, orders: Orders, statistic: Statistic, threads: int | None
-) -> Floats:
-    """Compute a contrast's statistic for every order; shape (B, m)."""
+    Fitted values that would be put back change no statistic of the contrast.
+    """
     nuisance = _null_space_design(matrix, np.atleast_2d(contrast))
-    # what the model without the contrast leaves; fitted values would change no statistic of the contrast
     residual = outcomes - nuisance @ (nuisance.T @ outcomes)
+    residual -= nuisance @ (nuisance.T @ residual)
+    size = np.linalg.norm(residual, axis=0)
+    there = size > 1e-12 * np.linalg.norm(outcomes, axis=0)
+    return np.asarray(residual / np.where(there, size, np.nan))
+
+
+def _plan(matrix: Floats, contrast: Floats, residual: Floats, statistic: Statistic) -> _Plan:
+    """Write a contrast's estimates and variances as sums over rows of residuals and of their squares."""
     basis = np.linalg.qr(matrix)[0]
     weights = np.atleast_2d(contrast) @ np.linalg.pinv(matrix)
-    leverage = 1 - (basis**2).sum(axis=1)
-    size = max(1, CHUNK_VALUES // residual.size)
-    chunks = [orders[first : first + size] for first in range(0, len(orders), size)]
-
-    def compute(chunk: Orders) -> Floats:
-        permuted = residual[chunk]
-        left = permuted - basis @ (basis.T @ permuted)
-        estimate = weights @ permuted
-        if statistic == "ols":
-            variance = np.einsum("bnm,bnm->bm", left, left) / (len(matrix) - matrix.shape[1])
-            spread = variance[:, None, None, :] * (weights @ weights.T)[:, :, None]
-        else:
-            left /= leverage[:, None]
-            left *= left
-            products = np.einsum("kn,ln->kln", weights, weights).reshape(-1, len(matrix))
-            spread = (products @ left).reshape(len(chunk), len(weights), len(weights), -1)
-        return _statistic(estimate, spread, squared=contrast.ndim == 2)
-
-    with ThreadPoolExecutor(threads) as pool:
-        return np.concatenate(list(pool.map(compute, chunks)))
+    k, p = len(weights), basis.shape[1]
+    linear = [weights, basis.T]
+    square, forms = np.zeros((0, len(matrix))), np.zeros((0, p, p))
+    if statistic == "hc3":
+        leverage = (basis**2).sum(axis=1)
+        if (leverage > 1 - 1e-10).any():
+            alone = ", ".join(map(str, np.flatnonzero(leverage > 1 - 1e-10)[:10]))
+            raise UsageError(
+                f"a parameter hangs on one row alone (row {alone}): HC3 has no variance for it; "
+                "leave the row out or use the OLS statistic"
+            )
+        square = np.array([weights[a] * weights[b] for a in range(k) for b in range(a + 1)]) / (1 - leverage) ** 2
+        linear += [one * basis.T for one in square]
+        forms = np.array([(basis.T * one) @ basis for one in square])
+    total = (residual**2).sum(axis=0)
+    df = len(matrix) - p
+    return _Plan(np.concatenate(linear), square, forms, total, weights @ weights.T, df, contrast.ndim == 2)
 
 
-def _statistic(estimate: Floats, spread: Floats, *, squared: bool) -> Floats:
-    """Compute t or F from estimates (B, k, m) and covariances (B, k, k, m); shape (B, m)."""
+def _count(
+    plan: _Plan,
+    residual: Floats,
+    observed: Floats,
+    members: Orders,
+    places: Orders,
+    signs: Floats | None,
+    threads: int | None,
+) -> tuple[Floats, Floats]:
+    """Count the arrangements that reach the observed size, by outcome and by the largest of its family; both (m,)."""
+    from threadpoolctl import threadpool_limits
+
+    size = max(1, CHUNK_VALUES // (len(plan.linear) * residual.shape[1] + residual.size))
+    threshold = observed * (1 - TIE) - TIE
+    filled = np.nan_to_num(residual)
+    squares = filled**2
+    lost = np.isnan(residual[0]) | np.isnan(observed)
+
+    def count(first: int) -> tuple[Orders, Floats]:
+        here = slice(first, first + size)
+        null = np.abs(_statistics(plan, filled, squares, places[here], None if signs is None else signs[here]))
+        # what cannot be computed for an arrangement counts against the finding
+        null[np.isnan(null)] = np.inf
+        if first == 0:
+            null[0] = observed
+        null[:, lost] = -np.inf
+        largest = np.full((len(null), members.max() + 1), -np.inf)
+        for family in range(largest.shape[1]):
+            largest[:, family] = null[:, members == family].max(axis=1)
+        return (null >= threshold).sum(axis=0), largest
+
+    # one thread for each product: how many share a product would change its rounding
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+        counts, largest = zip(*pool.map(count, range(0, len(places), size)), strict=True)
+    extreme = np.sort(np.concatenate(largest), axis=0)
+    above = [len(extreme) - np.searchsorted(extreme[:, f], t) for f, t in zip(members, threshold, strict=True)]
+    return np.sum(counts, axis=0), np.array(above, dtype=np.float64)
+
+
+def _statistics(plan: _Plan, residual: Floats, squares: Floats, places: Orders, signs: Floats | None) -> Floats:
+    """Compute t or F of every arrangement and outcome; shape (B, m)."""
+    k = len(plan.unscaled)
+    p = plan.forms.shape[1] if len(plan.forms) else len(plan.linear) - k
+    sums = _products(plan.linear, residual, places, signs)
+    estimate, fitted = sums[:k], sums[k : k + p]
+    if not len(plan.square):
+        variance = plan.total - (fitted**2).sum(axis=0)
+        variance = np.where(variance > 1e-12 * plan.total, variance, 0.0) / plan.df
+        return _ols(estimate, variance, plan)
+    spread = _products(plan.square, squares, places, None)
+    scale = _products(np.abs(plan.square), squares, places, None) if plan.squared else spread.copy()
+    for pair, form in enumerate(plan.forms):
+        crossed = np.tensordot(form, fitted, axes=1) - 2 * sums[k + p + pair * p : k + p + (pair + 1) * p]
+        spread[pair] += np.einsum("pbm,pbm->bm", crossed, fitted)
+    spread[np.abs(spread) <= 1e-12 * scale] = 0.0
     with np.errstate(invalid="ignore", divide="ignore"):
-        if not squared:
-            return np.asarray(estimate[:, 0] / np.sqrt(spread[:, 0, 0]))
-        b, v = estimate.transpose(0, 2, 1), spread.transpose(0, 3, 1, 2)
-        # a singular covariance belongs to an outcome that is constant in a group
-        whole = np.abs(np.linalg.det(v)) > 0
-        out = np.full(b.shape[:2], np.nan)
-        solved = np.linalg.solve(v[whole], b[whole][..., None])[..., 0]
-        out[whole] = (b[whole] * solved).sum(axis=-1) / b.shape[-1]
-        return out
+        return _wald(estimate, spread) if plan.squared else np.asarray(estimate[0] / np.sqrt(np.maximum(spread[0], 0)))
+
+
+def _products(rows: Floats, values: Floats, places: Orders, signs: Floats | None) -> Floats:
+    """Sum values (n, m) times rows of weights (q, n) for every arrangement; shape (q, B, m).
+
+    The smaller of the two is put in order: weights for many outcomes, data for few.
+    """
+    q, n = rows.shape
+    count, m = len(places), values.shape[1]
+    if q <= m:
+        moved = rows[:, places] if signs is None else rows[:, places] * signs
+        return np.asarray((moved.reshape(-1, n) @ values).reshape(q, count, m))
+    data = np.broadcast_to(values, (count, n, m)) if signs is None else values * signs[:, :, None]
+    ordered = np.empty((count, n, m))
+    np.put_along_axis(ordered, places[:, :, None], data, axis=1)
+    return np.asarray((rows @ ordered.transpose(1, 0, 2).reshape(n, -1)).reshape(q, count, m))
+
+
+def _ols(estimate: Floats, variance: Floats, plan: _Plan) -> Floats:
+    """Compute t or F with one common variance."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if not plan.squared:
+            return np.asarray(estimate[0] / np.sqrt(variance * plan.unscaled[0, 0]))
+        crossed = np.tensordot(np.linalg.inv(plan.unscaled), estimate, axes=1)
+        return np.asarray((crossed * estimate).sum(axis=0) / (len(estimate) * variance))
+
+
+def _wald(estimate: Floats, spread: Floats) -> Floats:
+    """Compute b' V^-1 b / k by elimination, V given by its lower triangle; NaN where V is singular; shape (B, m)."""
+    k = len(estimate)
+    v = {(a, b): spread[a * (a + 1) // 2 + b].copy() for a in range(k) for b in range(a + 1)}
+    first = {a: v[a, a].copy() for a in range(k)}
+    left = estimate.copy()
+    f = np.zeros(estimate.shape[1:])
+    for pivot in range(k):
+        d = np.where(v[pivot, pivot] > 1e-12 * first[pivot], v[pivot, pivot], np.nan)
+        f += left[pivot] ** 2 / d
+        for row in range(pivot + 1, k):
+            share = v[row, pivot] / d
+            left[row] -= share * left[pivot]
+            for column in range(pivot + 1, row + 1):
+                v[row, column] -= share * v[column, pivot]
+    return np.asarray(f / k)
 
 
 def _null_space_design(matrix: Floats, contrast: Floats) -> Floats:
@@ -178,86 +319,3 @@ def _null_space_design(matrix: Floats, contrast: Floats) -> Floats:
 
     free = null_space(contrast)
     return np.linalg.qr(matrix @ free)[0] if free.shape[1] else np.zeros((len(matrix), 0))
-
-
-def make_orders(
-    matrix: Floats, n_permutations: int, seed: int, blocks: ArrayLike | None = None, exchange: Exchange = "within"
-) -> tuple[Orders, bool]:
-    """Draw orders of the rows, the given one first; all of them when there are no more than asked for.
-
-    Orders that put the same data to the same rows of the design count once.
-
-    Returns
-    -------
-    ndarray of int, shape (B, n)
-        Row b says which datum goes to each row of the design.
-    bool
-        Whether they are all.
-    """
-    units = _units(len(matrix), blocks, exchange)
-    names = np.unique(matrix, axis=0, return_inverse=True)[1].ravel()
-    classes = [[tuple(names[unit].tolist()) for unit in group] for group in units]
-    total = math.prod(_count(group) for group in classes)
-    if total <= n_permutations:
-        found = sorted(_all(len(matrix), units, classes), key=lambda order: order != tuple(range(len(matrix))))
-        return np.array(found, dtype=np.int64), True
-    rng = np.random.default_rng(seed)
-    orders = np.tile(np.arange(len(matrix)), (n_permutations, 1))
-    for group in units:
-        places = np.array(group)
-        shuffled = rng.permuted(np.tile(np.arange(len(group)), (n_permutations - 1, 1)), axis=1)
-        orders[1:, places.ravel()] = places[shuffled].reshape(n_permutations - 1, -1)
-    return orders, False
-
-
-def _units(n: int, blocks: ArrayLike | None, exchange: Exchange) -> list[list[list[int]]]:
-    """Group what may change places: rows of a block, or whole blocks of one size."""
-    if blocks is None:
-        return [[[row] for row in range(n)]]
-    labels = np.asarray(blocks)
-    if labels.shape != (n,):
-        raise UsageError(f"blocks have shape {labels.shape}, the design has {n} rows")
-    members = [np.flatnonzero(labels == label).tolist() for label in dict.fromkeys(labels.tolist())]
-    if exchange == "within":
-        return [[[row] for row in block] for block in members]
-    if exchange == "whole":
-        sizes = sorted({len(block) for block in members})
-        return [[block for block in members if len(block) == size] for size in sizes]
-    raise UsageError(f"exchange is {exchange!r}; it must be 'within' or 'whole'")
-
-
-def _count(group: list[tuple[int, ...]]) -> int:
-    """Count the different arrangements of units whose rows of the design may be alike."""
-    return math.factorial(len(group)) // math.prod(math.factorial(group.count(kind)) for kind in set(group))
-
-
-def _all(n: int, units: list[list[list[int]]], classes: list[list[tuple[int, ...]]]) -> Iterator[tuple[int, ...]]:
-    """Enumerate all different orders."""
-    for choice in product(*(list(_arrangements(kinds)) for kinds in classes)):
-        order = list(range(n))
-        for group, arrangement in zip(units, choice, strict=True):
-            for place, datum in enumerate(arrangement):
-                for row, value in zip(group[place], group[datum], strict=True):
-                    order[row] = value
-        yield tuple(order)
-
-
-def _arrangements(kinds: list[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
-    """Enumerate which unit's data go to each unit's place, when places of one kind cannot be told apart."""
-    different = list(dict.fromkeys(kinds))
-    if len(different) == len(kinds):
-        yield from all_orders(range(len(kinds)))
-        return
-    places = {kind: [place for place, one in enumerate(kinds) if one == kind] for kind in different}
-
-    def fill(left: tuple[int, ...], which: int) -> Iterator[dict[int, int]]:
-        if which == len(different):
-            yield {}
-            return
-        here = places[different[which]]
-        for data in combinations(left, len(here)):
-            for rest in fill(tuple(one for one in left if one not in data), which + 1):
-                yield {**dict(zip(here, data, strict=True)), **rest}
-
-    for assigned in fill(tuple(range(len(kinds))), 0):
-        yield tuple(assigned[place] for place in range(len(kinds)))

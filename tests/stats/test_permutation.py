@@ -151,3 +151,117 @@ def test_the_level_holds_in_groups_like_the_studys(sds):
 def test_senseless_arguments_are_refused(options, told):
     with pytest.raises(UsageError, match=told):
         stats.freedman_lane(np.arange(8.0), two_groups((4, 4)), [[1.0, -1.0]], **options)
+
+
+def refitted(y, x, contrast, orders, signs, kind):
+    """The definition, one arrangement at a time: rearrange what the reduced model leaves, refit the whole model."""
+    from scipy.linalg import null_space
+
+    reduced = x @ null_space(np.atleast_2d(contrast))
+    fit = reduced @ np.linalg.lstsq(reduced, y, rcond=None)[0] if reduced.shape[1] else np.zeros_like(y)
+    return np.array(
+        [
+            stats.fit_contrast(fit + sign[:, None] * (y - fit)[order], x, contrast, kind).statistic
+            for order, sign in zip(orders, signs, strict=True)
+        ]
+    )
+
+
+@pytest.mark.parametrize("kind", ["ols", "hc3"])
+@pytest.mark.parametrize(
+    "contrast", [np.array([1.0, -1, 0, 0.3]), np.array([[1.0, -1, 0, 0], [1, 0, -1, 0], [0, 0, 0, 1]])]
+)
+@pytest.mark.parametrize("rearrange", ["permute", "flip"])
+def test_p_values_equal_refitting_every_arrangement(kind, contrast, rearrange):
+    rng = np.random.default_rng(8)
+    group = np.repeat([0, 1, 2], [7, 9, 6])
+    x = np.column_stack([*(group == k for k in range(3)), rng.standard_normal(22)]).astype(float)
+    y = rng.standard_normal((22, 5)) + 0.5 * group[:, None]
+    found = stats.freedman_lane(
+        y, x, [contrast], 150, seed=3, statistic=kind, rearrange=rearrange, families=["a", "a", "b", "b", "b"]
+    )
+    orders, signs = np.tile(np.arange(22), (150, 1)), np.ones((150, 22))
+    if rearrange == "permute":
+        orders = stats.make_orders(x, 150, 3)[0]
+    else:
+        signs = stats.make_flips(22, 150, 3)[0]
+    null = np.abs(refitted(y, x, contrast, orders, signs, kind))
+    size = null[0] * (1 - 1e-10)
+    np.testing.assert_array_equal(found.p_permutation[0], (null >= size).mean(axis=0))
+    for family in (slice(0, 2), slice(2, 5)):
+        expected = (null[:, family].max(axis=1)[:, None] >= size[family]).mean(axis=0)
+        np.testing.assert_array_equal(found.p_max[0, family], expected)
+
+
+def test_all_sign_flips_equal_scipys_one_sample_test():
+    y = np.random.default_rng(9).standard_normal(10) + 0.4
+    found = stats.freedman_lane(y, np.ones((10, 1)), [[1.0]], rearrange="flip", statistic="ols")
+    expected = scipy_stats.permutation_test(
+        (y,), lambda d, axis: np.abs(d.mean(axis=axis)), permutation_type="samples", n_resamples=np.inf,
+        alternative="greater", vectorized=True,
+    )  # fmt: skip
+    assert found.exact
+    assert found.n_permutations == 1024
+    assert found.p_permutation[0, 0] == pytest.approx(expected.pvalue, abs=1e-12)
+
+
+def test_a_pairs_own_orders_are_its_differences_signs():
+    """Two rows a person, exchanged within people, and the sign flips of the differences are one test."""
+    rng = np.random.default_rng(10)
+    before, after = rng.standard_normal((2, 8))
+    people = np.tile(np.eye(8), (2, 1))
+    x = np.column_stack([people, np.repeat([1.0, 0.0], 8)])
+    contrast = np.eye(9)[8]
+    long = stats.freedman_lane(
+        np.concatenate([after, before]), x, [contrast], 300, statistic="ols", blocks=np.tile(np.arange(8), 2)
+    )
+    short = stats.freedman_lane(after - before, np.ones((8, 1)), [[1.0]], statistic="ols", rearrange="flip")
+    assert long.exact
+    assert short.exact
+    assert long.statistic[0, 0] == pytest.approx(short.statistic[0, 0], rel=1e-10)
+    assert long.p_permutation[0, 0] == short.p_permutation[0, 0]
+
+
+def test_blocks_change_sign_as_a_whole():
+    blocks = ["a", "b", "a", "c", "b"]
+    flips, exact = stats.make_flips(5, 8, 0, blocks, "whole")
+    assert exact
+    assert len(np.unique(flips, axis=0)) == 8
+    assert (flips[0] == 1).all()
+    assert (flips[:, 0] == flips[:, 2]).all()
+    assert (flips[:, 1] == flips[:, 4]).all()
+    drawn, exact = stats.make_flips(40, 100, 0)
+    assert not exact
+    assert (drawn[0] == 1).all()
+
+
+@pytest.mark.parametrize("y", [[3, 1, 2, 2, 0, 1, 3, 4], [3, 1, 0, 2, 0, 1, 3, 4]])
+def test_statistics_that_tie_count_as_reached(y):
+    """Whole numbers: many arrangements give the very same t, however it is rounded."""
+    from itertools import combinations
+
+    y = np.array(y, dtype=float)
+    found = stats.freedman_lane(y / 3, two_groups((4, 4)), [[1.0, -1.0]], statistic="ols")
+    halves = [abs(2 * sum(y[list(one)]) - y.sum()) for one in combinations(range(8), 4)]
+    assert found.p_permutation[0, 0] == np.mean([half >= halves[0] for half in halves])
+
+
+def test_a_perfect_separation_has_the_smallest_p():
+    y = np.repeat([0.0, 1.0], 5)
+    for kind in ("ols", "hc3"):
+        found = stats.freedman_lane(y, two_groups((5, 5)), [[1.0, -1.0]], statistic=kind)
+        assert found.p_permutation[0, 0] == pytest.approx(2 / 252)
+
+
+def test_a_constant_outcome_has_no_p_and_spoils_no_other():
+    y = np.random.default_rng(11).standard_normal((20, 3))
+    other = stats.freedman_lane(y[:, [0, 2]], two_groups((9, 11)), [[1.0, -1.0]], 100)
+    y[:, 1] = 0.1
+    found = stats.freedman_lane(y, two_groups((9, 11)), [[1.0, -1.0]], 100)
+    assert np.isnan(found.p_permutation[0, 1])
+    np.testing.assert_array_equal(found.p_max[0, [0, 2]], other.p_max[0])
+
+
+def test_a_row_that_stands_alone_is_refused_by_hc3():
+    with pytest.raises(UsageError, match="one row alone \\(row 0\\)"):
+        stats.freedman_lane(np.arange(6.0), two_groups((1, 5)), [[1.0, -1.0]])
