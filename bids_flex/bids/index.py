@@ -67,9 +67,9 @@ def index_participant(root: Path, participant: str) -> Index:
         When pybids cannot index the folder.
     """
     ignore = [
+        # of the top folder only the participant and what may be inherited: other pipelines' folders may lie beside;
         # anchored and escaped: RAD1 must not match RAD10, and nothing in a label is a pattern
-        re.compile(rf"^/sub-(?!{re.escape(participant)}(?:/|$))[^/]*(?:/|$)"),
-        re.compile(r"^/(?:derivatives|code|models|stimuli|phenotype)(?:/|$)"),
+        re.compile(rf"^/(?!sub-{re.escape(participant)}(?:/|$))(?![^/]*\.json$)[^/]+"),
         re.compile(r"/(?:figures|anat|fmap|dwi|perf|log|logs|sourcedata|\.git|\.datalad)(?:/|$)"),
         re.compile(r"_(?:xfm|boldref|dseg)\.|\.(?:svg|html|gii|h5|txt|toml|md|bib)$"),
     ]

@@ -120,6 +120,16 @@ def test_the_old_layout_is_read_through(tmp_path):
     assert found.usable[0].root == folder
 
 
+def test_folders_of_other_programs_beside_the_participants_are_not_entered(root):  # noqa: F811
+    bold = add_run(root, "sub-01_task-rest")
+    add_run(root / "other.v1", "sub-01_task-rest")
+    add_run(root / "freesurfer", "sub-02_task-rest")
+    (root / "freesurfer" / "task-rest_bold.json").write_text("{")
+    found = find(root)
+    assert [run.bold for run in found.usable] == [bold]
+    assert (found.unusable, found.left_out) == ((), ())
+
+
 @pytest.mark.parametrize("content", ["{", "[1]", "\udcff", ""])
 @pytest.mark.parametrize("ending", [f"space-{SPACE}_desc-preproc_bold", "desc-confounds_timeseries"])
 def test_an_unreadable_json_fails_its_run_alone(root, ending, content):  # noqa: F811
