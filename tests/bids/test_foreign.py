@@ -111,6 +111,15 @@ def test_the_only_output_of_fmriprep_among_several_derivatives_is_found(tmp_path
     assert derivatives_root(tmp_path, str(new)) == new
 
 
+def test_data_that_say_they_are_raw_are_not_taken_for_derivatives(tmp_path):
+    describe(tmp_path, DatasetType="raw")
+    add_run(tmp_path, "sub-01_task-rest")
+    folder = tmp_path / "derivatives" / "prep-25"
+    add_run(folder, "sub-01_task-rest")
+    describe(folder)
+    assert derivatives_root(tmp_path, None) == folder
+
+
 def test_the_old_layout_is_read_through(tmp_path):
     folder = tmp_path / "derivatives" / "fmriprep-1.4" / "fmriprep"
     add_run(folder, "sub-01_task-rest")
