@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bids_flex import dynamics as d
+from bids_flex.dynamics import _kernels
 from bids_flex.errors import UsageError
 
 CASES = ("tiny_k2", "tiny_k3_singleton", "synth0", "synth1", "synth2", "synth3", "popovych000", "popovych007",
@@ -157,3 +158,16 @@ def test_a_bad_window_is_named(value):
     fc[70, 1, 2] = value
     with pytest.raises(UsageError, match="window 70 of fc is not finite and symmetric"):
         d.prior_communities(fc, [1, 1, 2, 2])
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 1001])
+def test_strengths_are_fisher_z_to_fourteen_digits(count):
+    """The kernel has a logarithm of its own; from 1e-9 to 1 - 1e-7, where r is clipped."""
+    rng = np.random.default_rng(count)
+    r = np.concatenate(
+        [rng.uniform(-1, 1, count), 1 - 10.0 ** rng.uniform(-9, 0, count), 10.0 ** rng.uniform(-9, 0, count)]
+    )
+    found = np.empty(r.size, dtype=np.int64)
+    _kernels.strengths(r, found)
+    expected = np.arctanh(np.minimum(np.abs(r), 1 - 1e-7))
+    np.testing.assert_allclose(found / 2.0**46, expected, rtol=0, atol=2e-14)

@@ -23,6 +23,8 @@ namespace {
 using Cube = nb::ndarray<const double, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Networks = nb::ndarray<const std::int16_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Labels = nb::ndarray<std::int16_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Values = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Integers = nb::ndarray<std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Counts = nb::ndarray<std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 // Where the lowest value stands first.
@@ -176,10 +178,14 @@ std::size_t prior(Cube fc, Networks networks, std::size_t n_networks, int max_it
     return windows;
 }
 
+// What the search takes correlations for, so that tests can look at it.
+void strengths(Values r, Integers to) { fisher_row(to.data(), r.data(), r.shape(0)); }
+
 }  // namespace
 
 void bind_prior(nb::module_& m) {
     m.def("prior", &prior, nb::arg("fc"), nb::arg("networks"), nb::arg("n_networks"), nb::arg("max_iterations"),
           nb::arg("fisher"), nb::arg("labels"), nb::arg("iterations"), nb::call_guard<nb::gil_scoped_release>(),
           "Search every window of fc (W, N, N) from the same networks (N,), filling labels (W, N) and iterations (W,).");
+    m.def("strengths", &strengths, nb::arg("r"), nb::arg("to"), "Fill to (n,) with |atanh r| times 2^46, for r (n,).");
 }
