@@ -24,6 +24,10 @@ OUTPUT_ENTITIES = ("space", "cohort", "res", "den", "desc")
 """Entities that tell fMRIPrep's outputs of one run apart; all others name the run."""
 
 
+EXTENSIONS = [".nii", ".nii.gz", ".tsv", ".dtseries.nii", ".ptseries.nii"]
+"""Endings of the files that are ever asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One preprocessed run and the files that are needed to analyse it.
@@ -33,7 +37,8 @@ class Run:
     entities : tuple of (str, str)
         What names the run and its space, such as ``(("sub", "01"), ("task", "rest"), ("space", "MNI..."))``.
     bold, mask, confounds : Path
-        Preprocessed images, brain mask, table of confounds.
+        Preprocessed images, brain mask, table of confounds. Greyordinates are their own mask. Of series that others
+        have cleaned: the series, the temporal mask, the table of motion; the series again where there is none.
     confounds_json : Path or None
         Description of the confounds, where there is one.
     root : Path
@@ -220,7 +225,7 @@ def _index(root: Path, participant: str) -> _Index:
     except (ValueError, OSError) as error:
         raise NotBidsError(f"{root}: pybids cannot index participant {participant}: {error}") from error
     # asked once: each of pybids' queries takes as long as all of them
-    paths = (Path(file.path) for file in layout.get(extension=[".nii", ".nii.gz", ".tsv"]))
+    paths = (Path(file.path) for file in layout.get(extension=EXTENSIONS))
     return _Index(layout, root, tuple(sorted(path for path in paths if f"sub-{participant}" in path.parts)))
 
 

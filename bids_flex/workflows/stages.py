@@ -47,7 +47,7 @@ def atlas_fingerprint(atlas: Atlas) -> str:
     digest.update(np.ascontiguousarray(atlas.index).tobytes())
     if isinstance(atlas.image, Path):
         digest.update(atlas.image.read_bytes())
-    else:
+    elif atlas.coordinates is not None:
         digest.update(np.ascontiguousarray(atlas.coordinates).tobytes())
     return digest.hexdigest()[:12]
 
@@ -81,7 +81,10 @@ def network_numbers(atlas: Atlas) -> tuple[NDArray[np.int64], tuple[str, ...]]:
 def parcellate_run(job: Job, folder: Path) -> Path:
     """Average the images over regions, volume by volume."""
     notes = signal.check_space(job.atlas, job.run.space, force=job.science.any_space)
-    found = signal.parcellate(job.run.bold, job.run.mask, job.atlas, min_coverage=job.science.denoise.min_coverage)
+    if job.science.input.file_format == "cifti":
+        found = signal.parcellate_greyordinates(job.run.bold, job.atlas, job.science.denoise.min_coverage)
+    else:
+        found = signal.parcellate(job.run.bold, job.run.mask, job.atlas, min_coverage=job.science.denoise.min_coverage)
     return save(
         folder / "parcellated.npz",
         {"series": found.series, "coverage": found.coverage},

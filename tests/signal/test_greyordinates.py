@@ -134,21 +134,26 @@ def test_a_table_must_describe_the_file(tmp_path, atlas):
 
 
 @pytest.mark.slow
-def test_91k_is_read_in_little_memory(tmp_path):
+@pytest.mark.parametrize(
+    ("left", "right", "vertices", "voxels", "grid"),
+    [(29696, 29716, 32492, 31870, (91, 109, 91)), (54216, 54225, 59292, 62053, (113, 136, 113))],
+    ids=["91k", "170k"],
+)
+def test_a_whole_brain_is_read_in_little_memory(tmp_path, left, right, vertices, voxels, grid):
     """As many greyordinates as fMRIPrep writes; the file is larger than what may be held at once."""
     import resource
 
-    left, right = np.arange(29696), np.arange(29716)
-    axis = cifti2.BrainModelAxis.from_surface(left, 32492, LEFT)
-    axis += cifti2.BrainModelAxis.from_surface(right, 32492, RIGHT)
-    mask = np.zeros((91, 109, 91), dtype=bool)
-    mask.ravel()[:31870] = True
+    axis = cifti2.BrainModelAxis.from_surface(np.arange(left), vertices, LEFT)
+    axis += cifti2.BrainModelAxis.from_surface(np.arange(right), vertices, RIGHT)
+    mask = np.zeros(grid, dtype=bool)
+    mask.ravel()[:voxels] = True
     axis += cifti2.BrainModelAxis.from_mask(mask, name=DEEP, affine=np.diag([2.0, 2, 2, 1]))
-    assert len(axis) == 91282
-    labels = 1 + np.arange(91282) % 400
+    places = left + right + voxels
+    assert len(axis) == places
+    labels = 1 + np.arange(places) % 400
     names = {0: "???"} | {number: f"r{number}" for number in range(1, 401)}
     chosen = load_atlas(str(write_labels(tmp_path / "a.dlabel.nii", axis, labels, names)))
-    values = np.random.default_rng(1).normal(size=(400, 91282)).astype(np.float32)
+    values = np.random.default_rng(1).normal(size=(400, places)).astype(np.float32)
     path = write_series(tmp_path / "x.dtseries.nii", axis, values)
     expected = np.stack([values[:, labels == number].mean(axis=1, dtype=float) for number in range(1, 401)], axis=1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
