@@ -11,6 +11,7 @@ from bids_flex import __version__
 from bids_flex.checks import check
 from bids_flex.config import ENGINES, PRESETS, Config, from_dict, read_toml, to_dict
 from bids_flex.errors import BidsFlexError, UsageError
+from bids_flex.input_options import add_input
 from bids_flex.options import add_cleaning
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("level", choices=("participant", "group"), help="measure each run, or compare participants")
     parser.add_argument("--version", action="version", version=f"bids_flex {__version__}")
     _add_selection(parser)
+    add_input(parser)
     _add_signal(parser)
     add_cleaning(parser)
     _add_engines(parser)
@@ -121,7 +123,8 @@ def _add_signal(parser: argparse.ArgumentParser) -> None:
         "--atlas",
         dest="science.atlas.name",
         metavar="NAME|FILE",
-        help="Schaefer2018[_seg-17n][_scale-400], Dosenbach2010, or a NIfTI file (default: Schaefer2018, 200 regions)",
+        help="Schaefer2018[_seg-17n][_scale-400], Dosenbach2010, or a NIfTI or dlabel file (default: Schaefer2018, 200 "
+        "regions; bids_flex-atlas list says more)",
     )
     group.add_argument("--atlas-table", dest="science.atlas.table", metavar="FILE", help="its table, if not beside it")
     group.add_argument("--atlas-space", dest="science.atlas.space", metavar="NAME", help="its template, if unnamed")

@@ -25,6 +25,8 @@ EngineName = Literal["prior", "multilayer"]
 ModularityNull = Literal["ng", "signed", "gomez", "uniform"]
 Optimiser = Literal["louvain", "leiden"]
 SurrogateKind = Literal["phase", "var", "iaaft", "temporal"]
+InputType = Literal["images", "timeseries"]
+FileFormat = Literal["nifti", "cifti"]
 Level = Literal["participant", "group"]
 
 ENGINES: tuple[EngineName, ...] = typing.get_args(EngineName)
@@ -70,11 +72,20 @@ HALF = Duration(0.5, "windows")
 
 @dataclass(frozen=True, slots=True)
 class AtlasSettings:
-    """Which regions: a registered name or a NIfTI file, its table, and the template that it is drawn on."""
+    """Which regions: a known name or a file, its table, its template, and a table that merges or renames networks."""
 
     name: str = "Schaefer2018"
     table: str | None = None
     space: str | None = None
+    networks: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputSettings:
+    """What regional series are made of: images, or series that others have cleaned; voxels or greyordinates."""
+
+    type: InputType = "images"
+    file_format: FileFormat = "nifti"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +164,7 @@ class Science:
     """Everything that changes a number."""
 
     engines: tuple[EngineName, ...] = ENGINES
+    input: InputSettings = field(default_factory=InputSettings)
     atlas: AtlasSettings = field(default_factory=AtlasSettings)
     denoise: DenoiseSettings = field(default_factory=DenoiseSettings)
     prior: PriorSettings = field(default_factory=PriorSettings)
@@ -178,6 +190,8 @@ class Selection:
     space: str | None = None
     res: str | None = None
     filter_file: str | None = None
+    den: str | None = None
+    desc: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,20 +335,22 @@ def to_toml(config: Config) -> str:
 def stated(science: Science) -> dict[str, Any]:
     """Write scientific settings as a sidecar states them: files by their names, wherever they lie."""
     settings = _in_use(science)
-    for table, name in (("atlas", "name"), ("atlas", "table"), ("denoise", "strategy")):
-        if name in settings[table]:
+    for table, name in (("atlas", "name"), ("atlas", "table"), ("atlas", "networks"), ("denoise", "strategy")):
+        if name in settings.get(table, {}):
             settings[table][name] = Path(settings[table][name]).name
     return settings
 
 
 def _in_use(science: Science) -> dict[str, Any]:
-    """Leave out what is said about engines that do not run; nothing depends on it, nor on the order of engines."""
+    """Leave out what nothing depends on: engines that do not run, and their order; cleaning that is not done."""
     settings: dict[str, Any] = to_dict(science)
     settings["engines"] = [name for name in ENGINES if name in science.engines]
     for name in set(ENGINES) - set(science.engines):
         del settings[name], settings["surrogates"][name]
     if "multilayer" not in science.engines:
         del settings["surrogates"]["multilayer_restarts"]
+    if science.input.type == "timeseries":
+        del settings["denoise"]  # nothing is cleaned
     return settings
 
 
@@ -352,6 +368,7 @@ def science_hash(science: Science, atlas_fingerprint: str, strategy_fingerprint:
     settings = _in_use(science)
     settings.pop("preset", None)
     settings["atlas"] = atlas_fingerprint
-    settings["denoise"]["strategy"] = strategy_fingerprint
+    if "denoise" in settings:
+        settings["denoise"]["strategy"] = strategy_fingerprint
     settings["version"] = ".".join(__version__.split(".")[:2])
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from bids import BIDSLayout
 
-_READABLE = (".nii", ".nii.gz", ".tsv")
+_READABLE = (".nii", ".nii.gz", ".tsv", ".dtseries.nii", ".ptseries.nii")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Paths, arrays and tables in; arrays and tables out. nilearn does the work; every one of its choices is stated.
 """
 
-from bids_flex.signal.atlas import Atlas, check_space, labels_on_grid, load_atlas
+from bids_flex.signal.atlas import Atlas, check_space, labels_on_grid, load_atlas, named_atlas
 from bids_flex.signal.censoring import (
     censoring_notes,
     framewise_displacement,
@@ -11,18 +11,24 @@ from bids_flex.signal.censoring import (
     non_steady_state_count,
     std_dvars,
 )
-from bids_flex.signal.clean import Cleaned, Refilter, clean_series, degrees_of_freedom
+from bids_flex.signal.clean import Cleaned, Refilter, clean_series, degrees_of_freedom, take_clean
 from bids_flex.signal.confounds import join_confounds, read_confounds, select_confounds
+from bids_flex.signal.greyordinates import parcellate_greyordinates
 from bids_flex.signal.parcellate import Parcellated, parcellate
 from bids_flex.signal.quality import lag1_autocorrelation, longest_run, quality_figures, temporal_snr
+from bids_flex.signal.registry import Entry, registry
 from bids_flex.signal.strategies import Strategy, load_strategy, strategy_names
+from bids_flex.signal.timeseries import ForeignSeries, arrange, read_displacement, read_mask, read_table
 
 __all__ = [
     "Atlas",
     "Cleaned",
+    "Entry",
+    "ForeignSeries",
     "Parcellated",
     "Refilter",
     "Strategy",
+    "arrange",
     "censoring_notes",
     "check_space",
     "clean_series",
@@ -35,12 +41,19 @@ __all__ = [
     "load_atlas",
     "load_strategy",
     "longest_run",
+    "named_atlas",
     "non_steady_state_count",
     "parcellate",
+    "parcellate_greyordinates",
     "quality_figures",
     "read_confounds",
+    "read_displacement",
+    "read_mask",
+    "read_table",
+    "registry",
     "select_confounds",
     "std_dvars",
     "strategy_names",
+    "take_clean",
     "temporal_snr",
 ]

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bids_flex.errors import DatasetFileError, MissingInputError, RunError
+from bids_flex.signal.atlas_files import (
+    Regions,
+    beside,
+    check_match,
+    image_labels,
+    networks_in_names,
+    read_regions,
+    settled_networks,
+    sidecar,
+)
+from bids_flex.signal.cifti import dlabel_regions
+from bids_flex.signal.networks import apply_networks
+from bids_flex.signal.registry import choose, find_entry, registry, require_files
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
+
+    from bids_flex.signal.registry import Entry
 
 RADIUS_MM = 4.0
 """Radius of the spheres around coordinates."""
 
-_SCHAEFER = re.compile(r"Schaefer2018(?:_seg-(?P<seg>7|17)n?)?(?:_scale-(?P<scale>[1-9]\d*))?")
-_SCHAEFER_REGION = re.compile(r"(?:(?:7|17)Networks_)?(?:LH|RH)_(?P<network>[A-Za-z]+)_.+")
 _ENTITY = re.compile(r"(tpl|space|atlas|seg|scale)-([A-Za-z0-9+]+)")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Atlas:
-    """A set of regions, drawn in an image or as spheres around coordinates.
+    """A set of regions, drawn in an image, on greyordinates, as spheres around coordinates, or only named.
 
     Attributes
     ----------
@@ -36,9 +46,9 @@ class Atlas:
     entities : tuple of (str, str)
         ``atlas``, and ``seg`` and ``scale`` where there are any.
     image : Path or None
-        Integer labels; None for an atlas of coordinates.
+        Integer labels: NIfTI, or CIFTI with the ending ``.dlabel.nii``; None for an atlas of coordinates.
     coordinates : ndarray, shape (N, 3), or None
-        Centres of the regions in mm.
+        Centres of the regions in mm. Without them and without an image, regions have only names: those of series.
     index : ndarray of int, shape (N,)
         Label of each region in the image.
     labels : tuple of str
@@ -58,19 +68,27 @@ class Atlas:
     networks: tuple[str, ...] | None
     space: str | None
 
+    @property
+    def on_greyordinates(self) -> bool:
+        """Whether it is drawn on the vertices and voxels of CIFTI files."""
+        return self.image is not None and self.image.name.endswith(".dlabel.nii")
 
-def load_atlas(choice: str, table: Path | None = None, space: str | None = None) -> Atlas:
+
+def load_atlas(choice: str, table: Path | None = None, space: str | None = None, networks: Path | None = None) -> Atlas:
     """Load an atlas by name or from a file, and check it.
 
     Parameters
     ----------
     choice : str
-        ``Dosenbach2010``, ``Schaefer2018[_seg-17n][_scale-400]``, or the path of a NIfTI file of integer labels.
+        A name of the registry (``Dosenbach2010``, ``Schaefer2018[_seg-17n][_scale-400]``), or the path of a file of
+        integer labels: NIfTI, or CIFTI with the ending ``.dlabel.nii``.
     table : Path, optional
         Tab-separated table with the columns ``index``, ``label`` or ``name``, and optionally ``network``; by default
-        the file beside the image with the ending ``.tsv``.
+        the file beside the image with the ending ``.tsv``. A CIFTI file names its regions itself.
     space : str, optional
-        Template, where neither name nor sidecar of the file tell it.
+        Template, where neither name nor sidecar of the file tell it, or a named atlas is drawn on several.
+    networks : Path, optional
+        Table that merges, renames or assigns networks: see :func:`bids_flex.signal.networks.apply_networks`.
 
     Raises
     ------
@@ -78,33 +96,43 @@ def load_atlas(choice: str, table: Path | None = None, space: str | None = None)
         When a file does not exist, or TemplateFlow's files are not here.
     DatasetFileError
         When image or table are bad, or do not belong together.
+    UsageError
+        When an atlas is known, but not in this size, with these networks or on this template.
     """
-    if choice == "Dosenbach2010":
-        return _dosenbach()
-    found = _SCHAEFER.fullmatch(choice)
-    if found is not None and not Path(choice).exists():
-        return _schaefer(found["seg"] or "7", found["scale"] or "200")
+    known = None if Path(choice).exists() else find_entry(choice)
+    if known is not None:
+        return _known(*known, space, networks)
     if not choice.endswith((".nii", ".nii.gz")):
+        names = ", ".join(sorted(registry()))
         raise MissingInputError(
-            f"there is no atlas {choice!r}: name Dosenbach2010, Schaefer2018[_seg-17n][_scale-400], or a NIfTI file"
+            f"there is no atlas {choice!r}: name one of {names} (bids_flex-atlas list says more), or a NIfTI or "
+            "dlabel file"
         )
     # not resolved: the table lies beside the link that a data set shows, not beside the content that it points to
-    image = Path(choice).absolute()
-    return _from_file(image, table or _beside(image), space)
+    return _from_file(Path(choice).absolute(), table, space, networks)
 
 
-def _beside(image: Path) -> Path:
-    """Name the table that lies beside an image."""
-    return image.with_name(image.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
+def _known(entry: Entry, seg: str | None, scale: str | None, space: str | None, networks: Path | None) -> Atlas:
+    """Load an atlas of the registry; nothing is ever downloaded."""
+    if entry.name == "Dosenbach2010":
+        return _dosenbach(networks)
+    if entry.source == "file":
+        raise MissingInputError(f"atlas {entry.name}: {entry.obtained}")
+    chosen = choose(entry, seg, scale, space)
+    require_files(chosen)
+    atlas = _from_file(chosen.image, chosen.table, chosen.space, networks)
+    entities = (("atlas", entry.name), ("seg", chosen.seg), ("scale", chosen.scale))
+    return replace(atlas, name=entry.name, entities=entities)
 
 
-def _dosenbach() -> Atlas:
+def _dosenbach(networks: Path | None) -> Atlas:
     """Load the 160 coordinates of Dosenbach et al. (2010), which ship inside nilearn."""
     from nilearn.datasets import fetch_coords_dosenbach_2010
 
     fetched = fetch_coords_dosenbach_2010(ordered_regions=True)
     # 'sensorimotor' and 'occipital' regions carry names such as 'post occipital 160'
     labels = tuple("_".join(str(label).split()) for label in fetched["labels"])
+    found = tuple(str(network) for network in fetched["networks"])
     return Atlas(
         name="Dosenbach2010",
         entities=(("atlas", "Dosenbach2010"), ("scale", "160")),
@@ -112,148 +140,59 @@ def _dosenbach() -> Atlas:
         coordinates=fetched["rois"].to_numpy(dtype=np.float64),
         index=np.arange(1, len(labels) + 1),
         labels=labels,
-        networks=tuple(str(network) for network in fetched["networks"]),
+        networks=apply_networks(networks, labels, found) if networks else found,
         space=None,
     )
 
 
-def _schaefer(seg: str, scale: str) -> Atlas:
-    """Take Schaefer's atlas from TemplateFlow's files, if they are here; nothing is ever downloaded.
-
-    The client itself is not imported: without a cache it writes one below HOME, and with one it indexes all templates
-    for seconds (docs/decisions/0002-templateflow.md).
-    """
-    template, desc = "MNI152NLin2009cAsym", f"{scale}Parcels{seg}Networks"
-    home = _templateflow_home()
-    image = home / f"tpl-{template}" / f"tpl-{template}_res-02_atlas-Schaefer2018_desc-{desc}_dseg.nii.gz"
-    table = image.with_name(f"tpl-{template}_atlas-Schaefer2018_desc-{desc}_dseg.tsv")
-    # a client without network leaves empty files behind
-    if not all(file.is_file() and file.stat().st_size for file in (image, table)):
-        raise MissingInputError(
-            f"atlas Schaefer2018 ({scale} regions, {seg} networks) is not in TemplateFlow's folder {home}. "
-            "Where there is a network, fetch it with\n"
-            f"    templateflow get {template} --atlas Schaefer2018 --desc {desc} --suffix dseg\n"
-            "(and set TEMPLATEFLOW_HOME to the same folder there and here); without one, use --atlas Dosenbach2010"
-        )
-    atlas = _from_file(image, table, template)
-    entities = (("atlas", "Schaefer2018"), ("seg", f"{seg}n"), ("scale", scale))
-    return Atlas("Schaefer2018", entities, atlas.image, None, atlas.index, atlas.labels, atlas.networks, atlas.space)
-
-
-def _templateflow_home() -> Path:
-    """Name TemplateFlow's folder as its client does."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - never fails without HOME
-    return Path(os.environ.get("TEMPLATEFLOW_HOME") or Path(cache) / "templateflow").absolute()
-
-
-def _from_file(image: Path, table: Path, space: str | None) -> Atlas:
+def _from_file(image: Path, table: Path | None, space: str | None, renamed: Path | None) -> Atlas:
     """Load an atlas from its image and table."""
-    present = _image_labels(image)
-    index, labels, networks = _read_table(table)
-    missing = sorted(set(index.tolist()) - present)
-    unnamed = sorted(present - set(index.tolist()))
-    if missing or unnamed:
-        told = [f"{len(missing)} rows without voxels (index {_few(missing)})"] if missing else []
-        told += [f"{len(unnamed)} labels without a row ({_few(unnamed)})"] if unnamed else []
-        raise DatasetFileError(
-            f"{table} does not describe {image.name}: {' and '.join(told)}; use the table made for it"
-        )
+    own = beside(image)
+    if image.name.endswith(".dlabel.nii"):
+        regions, template = dlabel_regions(image, table or (own if own.exists() else None)), "fsLR"
+    else:
+        present, template = image_labels(image), None
+        regions = read_regions(table or own)
+        check_match(str(table or own), image.name, regions.index.tolist(), present)
+    networks = (
+        apply_networks(renamed, regions.labels, regions.networks)
+        if renamed
+        else settled_networks(table or own, regions)
+    )
     named = dict(_ENTITY.findall(image.name))
     name = named.get("atlas") or re.sub(r"[^A-Za-z0-9]", "", image.name.split(".")[0])
     entities = (("atlas", name), *((key, named[key]) for key in ("seg", "scale") if key in named))
-    described = _sidecar(image)
-    known = space or named.get("tpl") or named.get("space") or described.get("Space")
-    return Atlas(name, entities, image, None, index, labels, networks, known)
+    known = space or named.get("tpl") or named.get("space") or sidecar(image).get("Space") or template
+    return Atlas(name, entities, image, None, regions.index, regions.labels, networks, known)
 
 
-def _few(values: list[Any]) -> str:
-    """List a few of many."""
-    return ", ".join(str(value) for value in values[:5]) + (", ..." if len(values) > 5 else "")
+def named_atlas(name: str, labels: tuple[str, ...], table: Path | None = None, networks: Path | None = None) -> Atlas:
+    """Make an atlas of names alone, for series that come without an image.
 
-
-def _sidecar(image: Path) -> dict[str, Any]:
-    """Read the JSON file beside an image, if there is a readable one."""
-    try:
-        content = json.loads(_beside(image).with_suffix(".json").read_text(encoding="utf8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _image_labels(image: Path) -> set[int]:
-    """List the labels of an image, its background (0) aside."""
-    import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
-
-    check_content(image)
-    try:
-        values = np.asanyarray(nib.load(image).dataobj)
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
-        raise DatasetFileError(f"{image} cannot be read as an image ({error}): copy or fetch it again") from error
-    if values.ndim != 3:
-        raise DatasetFileError(f"{image} has {values.ndim} dimensions; an atlas has 3, with one integer per voxel")
-    unique = np.unique(values)
-    if not np.array_equal(unique, np.round(unique)) or (unique < 0).any():
-        raise DatasetFileError(f"{image} holds values that are no labels (such as {unique[unique % 1 != 0][:1]})")
-    return {int(value) for value in unique if value != 0}
-
-
-def check_content(path: Path) -> None:
-    """Tell a file from what stands for it: nothing, a dangling link, a pointer of git-annex or git LFS.
+    Parameters
+    ----------
+    name : str
+        Value of the ``atlas-`` entity.
+    labels : tuple of str
+        Regions, where no table names them.
+    table, networks : Path, optional
+        As for :func:`load_atlas`; without a table, networks are taken from names as Schaefer writes them.
 
     Raises
     ------
-    MissingInputError
-        Saying how to get the content.
+    MissingInputError, DatasetFileError
+        When a table is missing or bad, or there is neither a table nor a name.
     """
-    if path.is_symlink() and not path.exists():
-        raise MissingInputError(f"{path}: the content is not here (a dangling link): datalad get {path}")
-    if not path.is_file():
-        raise MissingInputError(f"{path} does not exist; check the path")
-    with path.open("rb") as file:
-        start = file.read(64)
-    if start.startswith(b"version https://git-lfs"):
-        raise MissingInputError(f"{path} is a pointer of git LFS, not the file: git lfs pull --include {path.name}")
-    if start.startswith((b"/annex/objects", b"../.git/annex", b".git/annex")):
-        raise MissingInputError(f"{path} is a pointer of git-annex, not the file: datalad get {path}")
-
-
-def _read_table(path: Path) -> tuple[NDArray[np.int64], tuple[str, ...], tuple[str, ...] | None]:
-    """Read an atlas's table: labels of the image, names of the regions, their networks."""
-    import pandas as pd
-
-    check_content(path)
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        index = table["index"].astype(int)
-    except (ValueError, KeyError, OSError) as error:
-        raise DatasetFileError(f"{path} is no table of regions: a column 'index' of whole numbers is needed") from error
-    column = next((name for name in ("label", "name") if name in table), None)
-    if column is None:
-        raise DatasetFileError(f"{path} has no column 'label' or 'name'; it has {', '.join(table.columns)}")
-    background = index == 0
-    table, index = table[~background], index[~background]
-    names = table[column].str.strip()
-    for what, values in (("index", index), (column, names)):
-        twice = values[values.duplicated()].unique()
-        if len(twice):
-            raise DatasetFileError(f"{path}: column {what!r} names {_few(list(twice))} more than once")
-    if (names == "").any():
-        raise DatasetFileError(f"{path}: column {column!r} is empty for index {_few(index[names == ''].tolist())}")
-    return np.asarray(index, dtype=np.int64), tuple(names), _networks(path, table, names)
-
-
-def _networks(path: Path, table: pd.DataFrame, names: pd.Series[str]) -> tuple[str, ...] | None:
-    """Take networks from their column, else from names as Schaefer writes them."""
-    if "network" in table:
-        networks = table["network"].str.strip()
-        unnamed = names[(networks == "") | (networks == "n/a")]
-        if len(unnamed):
-            raise DatasetFileError(f"{path}: column 'network' is empty for {_few(list(unnamed))}")
-        return tuple(networks)
-    found = [_SCHAEFER_REGION.fullmatch(name) for name in names]
-    parsed = tuple(match["network"] for match in found if match is not None)
-    return parsed if len(parsed) == len(names) else None
+    if table is None and not labels:
+        raise DatasetFileError(f"series of {name} have no names for their regions: name a table with --atlas-table")
+    index = np.arange(1, len(labels) + 1)
+    regions = read_regions(table) if table else Regions(index, labels, networks_in_names(labels), stated=False)
+    settled = (
+        apply_networks(networks, regions.labels, regions.networks)
+        if networks
+        else settled_networks(table or Path(name), regions)
+    )
+    return Atlas(name, (("atlas", name),), None, None, regions.index, regions.labels, settled, None)
 
 
 def check_space(atlas: Atlas, space: str | None, *, force: bool = False) -> tuple[str, ...]:
@@ -301,6 +240,8 @@ def labels_on_grid(atlas: Atlas, shape: tuple[int, ...], affine: NDArray[np.floa
     """
     if atlas.coordinates is not None:
         return _spheres(atlas.coordinates, atlas.index, shape, affine)
+    if atlas.image is None or atlas.on_greyordinates:
+        raise RunError(f"atlas {atlas.name} is not drawn on voxels alone: choose another, or --file-format cifti")
     import nibabel as nib
 
     image = nib.load(atlas.image)

@@ -153,6 +153,40 @@ def clean_series(
     return Cleaned(whole, unfiltered, left, (note,) if left < DOUBTFUL else ())
 
 
+def take_clean(series: Floats, keep: NDArray[np.bool_]) -> Cleaned:
+    """Take series that others have cleaned as they are; gaps are filled for what needs a whole time axis.
+
+    Parameters
+    ----------
+    series : ndarray, shape (T, N)
+        Regions of NaN stay NaN.
+    keep : ndarray of bool, shape (T,)
+        False for censored volumes.
+
+    Returns
+    -------
+    Cleaned
+        ``unfiltered`` holds the same series, whatever filter they have been through, detrended and with censored
+        volumes filled; degrees of freedom are not known (NaN).
+
+    Raises
+    ------
+    RunError
+        When every volume is censored.
+    """
+    from scipy.signal import detrend
+
+    if not keep.any():
+        raise RunError("every volume is censored: leave the run out")
+    present = np.isfinite(series[keep]).all(axis=0)
+    inner = _inner(keep)
+    whole, filled = np.full(series.shape, np.nan), np.full(series.shape, np.nan)
+    whole[np.ix_(keep, present)] = series[np.ix_(keep, present)]
+    between = detrend(_filled(series[:, present], keep)[inner], axis=0)
+    filled[:, present] = np.pad(between, ((inner.start, len(keep) - inner.stop), (0, 0)), mode="edge")
+    return Cleaned(whole, filled, float("nan"), ())
+
+
 def _inner(keep: NDArray[np.bool_]) -> slice:
     """Span the volumes from the first to the last kept one."""
     kept = np.flatnonzero(keep)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_flex.errors import MissingInputError, RunError
-from bids_flex.signal.atlas import check_content
+from bids_flex.signal.atlas_files import check_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.further import input_state
-from bids_flex.bids.inputs import Runs, find_runs
 from bids_flex.bids.outputs import check_writable, write_dataset
-from bids_flex.bids.roots import derivatives_root
 from bids_flex.config import science_hash, stated
 from bids_flex.errors import BidsFlexError, MissingInputError, UsageError
 from bids_flex.workflows.child import Outcome
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from bids_flex.bids.inputs import Run
+    from bids_flex.bids.inputs import Run, Runs
     from bids_flex.config import Config
     from bids_flex.workflows.stages import Job
 
@@ -99,10 +97,11 @@ def _work_dir(config: Config) -> Iterator[Path]:
 def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
     """Analyse every run that is not done yet."""
     from bids_flex.workflows.participant import default_nprocs, run_jobs, start_server
+    from bids_flex.workflows.sources import source_root
 
     start_server()
     jobs, runs = make_jobs(config)
-    write_dataset(config.output_dir, derivatives_root(config.bids_dir, config.derivatives), README)
+    write_dataset(config.output_dir, source_root(config), README)
     for unusable in runs.unusable:
         journal.record(Outcome(unusable.name, "failed", unusable.reason))
     done, todo = _sort_out(jobs, redo=config.execution.redo)
@@ -144,16 +143,13 @@ def _note_short_windows(jobs: list[Job]) -> None:
 
 def make_jobs(config: Config) -> tuple[list[Job], Runs]:
     """Bring runs and settings together; what serves the whole data set is read, and found wanting, first."""
-    from bids_flex.signal import load_atlas, load_strategy
-    from bids_flex.workflows.stages import Job, atlas_fingerprint, require_networks
+    from bids_flex.signal import load_strategy
+    from bids_flex.workflows.sources import find_sources
+    from bids_flex.workflows.stages import Job, atlas_fingerprint
 
-    chosen = config.science.atlas
-    table = Path(chosen.table) if chosen.table else None
-    atlas = load_atlas(chosen.name, table=table, space=chosen.space)
-    require_networks(atlas, config.science)
     strategy = load_strategy(config.science.denoise.strategy)
     further = _custom_confounds(config)
-    runs = find_runs(config, atlas.space)
+    atlas, runs = find_sources(config)
     named = science_hash(config.science, atlas_fingerprint(atlas), repr(strategy))
     jobs = [
         Job(

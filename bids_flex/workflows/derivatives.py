@@ -86,7 +86,7 @@ def _common(job: Job) -> dict[str, Any]:
     inputs = (job.run.bold, job.run.mask, job.run.confounds)
     return {
         "RepetitionTime": job.run.tr_s,
-        "Sources": [bids_uri(job.run, path) for path in inputs],
+        "Sources": [bids_uri(job.run, path) for path in dict.fromkeys(inputs)],
         "Atlas": {"Name": job.atlas.name, "Space": job.atlas.space or "unknown", "Regions": len(job.atlas.labels)},
         "Settings": stated(job.science),
         "SettingsHash": job.settings_hash,
@@ -122,6 +122,9 @@ def _write_signal(
         "CensoredVolumes": int((~clean["keep"]).sum()),
         "DegreesOfFreedomLeft": facts["quality"]["degrees_of_freedom"],
     }
+    if job.science.input.type == "timeseries":
+        given = ("SkippedVolumes", "CensoredVolumes")
+        cleaning = {"Strategy": "none here: series were read as they are", **{name: cleaning[name] for name in given}}
     series = pd.DataFrame(clean["series"], columns=labels)
     each = {label: _region_column(job, label, "Clean mean signal; n/a in censored volumes") for label in labels}
     write_table(_path(job, "stat-mean_timeseries"), series, {**common, "Cleaning": cleaning}, each)

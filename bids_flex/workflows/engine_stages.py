@@ -213,7 +213,9 @@ def _null_model(
     if kind == "temporal":
         return dynamics.window_surrogates(np.load(connectivity), plan), lambda windows: of_windows([windows])
     settings = job.science.denoise
-    refilter = signal.Refilter(keep, job.run.tr_s, settings.high_pass_hz, settings.low_pass_hz)
+    # series that were filtered elsewhere are what surrogates are made of; a second filter would narrow their band
+    taken = job.science.input.type == "timeseries"
+    refilter = None if taken else signal.Refilter(keep, job.run.tr_s, settings.high_pass_hz, settings.low_pass_hz)
     made = dynamics.series_surrogates(kind, arrays["unfiltered"][:, present], refilter, keep)
 
     def of_series(series: Floats) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node, Workflow
 
 from bids_flex.errors import BidsFlexError
-from bids_flex.workflows import engine_stages, stages
+from bids_flex.workflows import engine_stages, sources, stages
 from bids_flex.workflows.derivatives import write_derivatives
 from bids_flex.workflows.engines import engines_of
 
@@ -93,14 +93,14 @@ class Parcellate(_Stage):
     """Images to one series per region."""
 
     input_spec = _JobInputs
-    stage = staticmethod(stages.parcellate_run)
+    stage = staticmethod(sources.parcellate_or_read)
 
 
 class Clean(_Stage):
     """Regional series without confounds, drift and what lies outside the band."""
 
     input_spec = _CleanInputs
-    stage = staticmethod(stages.clean_run)
+    stage = staticmethod(sources.clean_or_take)
 
 
 class Connect(_Stage):

@@ -50,7 +50,7 @@ def atlas_fingerprint(atlas: Atlas) -> str:
     digest.update(np.ascontiguousarray(atlas.index).tobytes())
     if isinstance(atlas.image, Path):
         digest.update(atlas.image.read_bytes())
-    else:
+    elif atlas.coordinates is not None:
         digest.update(np.ascontiguousarray(atlas.coordinates).tobytes())
     return digest.hexdigest()[:12]
 
@@ -85,15 +85,18 @@ def parcellate_run(job: Job, folder: Path) -> Path:
     """Average the images over regions, volume by volume."""
     notes = signal.check_space(job.atlas, job.run.space, force=job.science.any_space)
     settings = job.science.denoise
-    found = signal.parcellate(
-        job.run.bold,
-        job.run.mask,
-        job.atlas,
-        min_coverage=settings.min_coverage,
-        smoothing_mm=settings.smoothing_mm,
-        despiked=settings.despike,
-        skip=_dropped(job, signal.read_confounds(job.run.confounds))[0] if settings.despike else 0,
-    )
+    if job.science.input.file_format == "cifti":
+        found = signal.parcellate_greyordinates(job.run.bold, job.atlas, settings.min_coverage)
+    else:
+        found = signal.parcellate(
+            job.run.bold,
+            job.run.mask,
+            job.atlas,
+            min_coverage=settings.min_coverage,
+            smoothing_mm=settings.smoothing_mm,
+            despiked=settings.despike,
+            skip=_dropped(job, signal.read_confounds(job.run.confounds))[0] if settings.despike else 0,
+        )
     return save(
         folder / "parcellated.npz",
         {"series": found.series, "coverage": found.coverage},

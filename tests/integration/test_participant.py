@@ -578,7 +578,7 @@ def test_what_cannot_begin_says_why(study, tmp_path, options, code, told):
 def test_without_the_default_atlas_the_way_out_is_named(study, tmp_path):
     call = bids_flex(study.root, tmp_path, "participant", TEMPLATEFLOW_HOME=str(tmp_path / "tf"))
     assert call.code == 66
-    assert "templateflow get MNI152NLin2009cAsym" in call.err
+    assert "bids_flex-atlas fetch Schaefer2018" in call.err
     assert "--atlas Dosenbach2010" in call.err
     assert not (tmp_path / "tf").exists()
 

@@ -97,7 +97,7 @@ def test_what_stands_for_a_file_is_told_from_it(tmp_path):
 
 def test_schaefer_comes_from_templateflow_or_says_how(tmp_path, monkeypatch):
     monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path))
-    command = "templateflow get MNI152NLin2009cAsym --atlas Schaefer2018 --desc 400Parcels17Networks --suffix dseg"
+    command = "bids_flex-atlas fetch Schaefer2018_seg-17n_scale-400"
     with pytest.raises(MissingInputError, match=command) as raised:
         load_atlas("Schaefer2018_seg-17n_scale-400")
     assert "--atlas Dosenbach2010" in str(raised.value)
@@ -111,12 +111,12 @@ def test_schaefer_comes_from_templateflow_or_says_how(tmp_path, monkeypatch):
     assert dict(atlas.entities) == {"atlas": "Schaefer2018", "seg": "7n", "scale": "200"}
     assert atlas.networks == ("Vis", "Vis", "Cont")
     table.write_text("")  # what a client without a network leaves behind
-    with pytest.raises(MissingInputError, match="templateflow get"):
+    with pytest.raises(MissingInputError, match="bids_flex-atlas fetch Schaefer2018_seg-7n_scale-200"):
         load_atlas("Schaefer2018")
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(MissingInputError, match="there is no atlas 'AAL': name Dosenbach2010"):
+    with pytest.raises(MissingInputError, match="there is no atlas 'AAL': name one of 4S, Dosenbach2010, Schaefer2018"):
         load_atlas("AAL")
 
 

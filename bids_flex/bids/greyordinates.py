@@ -1,0 +1,111 @@
+"""Which runs fMRIPrep has written as greyordinates (CIFTI-2), with their confounds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bids_flex.bids.headers import _agree
+from bids_flex.bids.index import index_participant
+from bids_flex.bids.inputs import OUTPUT_ENTITIES, Run, Runs, Unusable, _one_file, _raw_tr
+from bids_flex.bids.names import entities_of, join_entities
+from bids_flex.bids.roots import derivatives_root, list_participants
+from bids_flex.bids.selection import read_filter, why_not
+from bids_flex.errors import NoMatchError, RunError
+from bids_flex.signal.cifti import open_series
+
+if TYPE_CHECKING:
+    from bids_flex.bids.index import Index
+    from bids_flex.config import Config, Selection
+
+ENDING = "_bold.dtseries.nii"
+
+
+def find_greyordinates(config: Config) -> Runs:
+    """Find the runs that a call asks for; the greyordinates are their own mask.
+
+    Raises
+    ------
+    MissingInputError, NotBidsError, NoMatchError
+        As for images of voxels.
+    """
+    root = derivatives_root(config.bids_dir, config.derivatives)
+    usable: list[Run] = []
+    unusable: list[Unusable] = []
+    left_out: list[Unusable] = []
+    wanted = read_filter(Path(config.selection.filter_file) if config.selection.filter_file else None)
+    for participant in list_participants(root, config.selection)[0]:
+        index = index_participant(root, participant)
+        for name, files in _runs_of(index.paths):
+            if reason := why_not(entities_of(files[0]), config.selection, wanted):
+                left_out.append(Unusable(name, reason))
+                continue
+            try:
+                usable.append(_complete(index, _choose(files, config.selection), config.bids_dir))
+            except RunError as error:
+                unusable.append(Unusable(name, str(error)))
+    if not usable and not unusable:
+        raise NoMatchError(
+            f"no run of those asked for has greyordinates (*{ENDING}) in {root}: run fMRIPrep with --cifti-output, or "
+            "choose --file-format nifti"
+        )
+    return Runs(
+        tuple(sorted(usable, key=lambda run: run.name)),
+        tuple(sorted(unusable, key=lambda run: run.name)),
+        tuple(left_out),
+    )
+
+
+def _runs_of(paths: tuple[Path, ...]) -> list[tuple[str, list[Path]]]:
+    """Group files of greyordinates by run; fMRIPrep gives them no desc-."""
+    grouped: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        entities = entities_of(path)
+        if path.name.endswith(ENDING) and entities.get("desc", "preproc") == "preproc" and "echo" not in entities:
+            named = {key: label for key, label in entities.items() if key not in OUTPUT_ENTITIES}
+            grouped[join_entities(named)].append(path)
+    return sorted(grouped.items())
+
+
+def _choose(files: list[Path], selection: Selection) -> Path:
+    """Choose the density that is asked for, or the only one."""
+    found = [path for path in files if selection.den in (None, entities_of(path).get("den"))]
+    found = [path for path in found if selection.space in (None, entities_of(path).get("space"))]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(path.name for path in found or files)
+    raise RunError(
+        f"{'several files' if found else 'none of the files asked for'} ({names}): choose with --den, --space"
+    )
+
+
+def _complete(index: Index, bold: Path, bids_dir: Path) -> Run:
+    """Find the confounds of a run and check its header."""
+    entities = entities_of(bold)
+    tables = ("_timeseries.tsv", "_regressors.tsv")
+    confounds = _one_file(
+        index, entities, "the confounds table", tables, {"confounds", "preproc", None}, ignored=set(OUTPUT_ENTITIES)
+    )
+    if not bold.exists():
+        raise RunError(f"{bold.name}: the content is not here (a dangling link): datalad get {bold}")
+    if bold.stat().st_size == 0:
+        raise RunError(f"{bold.name} is empty (0 bytes): copy the file again or run fMRIPrep again")
+    image, _, in_header = open_series(bold)
+    stated = index.repetition_time(bold)
+    if stated is None:
+        stated = _raw_tr(bids_dir, index.root, {key: entities[key] for key in entities if key != "den"})
+    tr_s, volumes, notes = _agree(bold.name, stated, in_header, int(image.shape[0]))
+    described = confounds.with_suffix(".json")
+    kept = {key: label for key, label in entities.items() if key not in ("desc", "den")}
+    return Run(
+        entities=tuple(kept.items()),
+        bold=bold,
+        mask=bold,
+        confounds=confounds,
+        confounds_json=described if described.is_file() else None,
+        root=index.root,
+        tr_s=tr_s,
+        volumes=volumes,
+        notes=notes,
+    )

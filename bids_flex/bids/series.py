@@ -1,0 +1,251 @@
+"""Which regional series there are that other programs have written, with their masks and repetition times."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bids_flex.bids.index import index_participant
+from bids_flex.bids.inputs import Run, Runs, Unusable, _raw_tr
+from bids_flex.bids.names import entities_of, join_entities
+from bids_flex.bids.roots import _has_name, list_participants
+from bids_flex.bids.selection import read_filter, why_not
+from bids_flex.errors import MissingInputError, NoMatchError, NotBidsError, RunError, UsageError
+from bids_flex.signal import read_table
+
+if TYPE_CHECKING:
+    from bids_flex.bids.index import Index
+    from bids_flex.config import Config, Selection
+
+TABLES = {"nifti": "_timeseries.tsv", "cifti": "_timeseries.ptseries.nii"}
+"""Endings of the files that are read, by --file-format."""
+
+OF_TABLE = ("space", "cohort", "res", "den", "atlas", "seg", "scale", "stat", "desc", "feature")
+"""Entities that tell tables of one run apart; all others name the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSeries:
+    """What was found.
+
+    Attributes
+    ----------
+    runs : Runs
+        Usable runs, whose ``bold`` is the table of series, ``mask`` the temporal mask and ``confounds`` the table of
+        motion, both the table itself where there is none; and unusable ones.
+    atlas : str
+        The ``atlas-`` (or ``seg-``) label of the tables that were taken; ``unnamed`` when they have none.
+    labels : tuple of str
+        Names of the columns of the first usable run; empty when they have no names.
+    """
+
+    runs: Runs
+    atlas: str
+    labels: tuple[str, ...]
+
+
+def series_root(bids_dir: Path, derivatives: str | None) -> Path:
+    """Find the data set that holds regional series.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        The data set itself, or one with it in ``derivatives``.
+    derivatives : str or None
+        ``PATH`` or ``NAME=PATH``.
+
+    Raises
+    ------
+    MissingInputError, NotBidsError
+        When a folder does not exist, or holds no series, or several do.
+    """
+    for folder, what in ((bids_dir, "BIDS_DIR"),):
+        if not folder.is_dir():
+            raise MissingInputError(f"{what} {folder} is not a folder; check the path (and the container's mounts)")
+    if derivatives is not None:
+        named = Path(derivatives.partition("=")[2] if _has_name(derivatives) else derivatives)
+        if not named.is_dir():
+            raise MissingInputError(f"--derivatives {named} is not a folder; check the path")
+        found = [named] if _holds_series(named) else []
+    else:
+        found = [bids_dir] if _holds_series(bids_dir) else []
+        found = found or [one for one in sorted(bids_dir.glob("derivatives/*/")) if _holds_series(one)]
+    if len(found) == 1:
+        return found[0].resolve()
+    where = derivatives or f"{bids_dir} and its derivatives/*"
+    if found:
+        names = ", ".join(one.name for one in found)
+        raise NotBidsError(f"several data sets in {where} hold regional series ({names}): choose one by --derivatives")
+    raise NotBidsError(
+        f"no regional series found in {where} (sub-*/**/*_timeseries.tsv or .ptseries.nii): name the output folder of "
+        "XCP-D, giga_connectome or HALFpipe with --derivatives PATH"
+    )
+
+
+def _holds_series(folder: Path) -> bool:
+    """Tell whether any participant has a table of series."""
+    return any(
+        _is_series(path, ending)
+        for participant in sorted(folder.glob("sub-*/"))
+        for ending in TABLES.values()
+        for path in participant.glob(f"**/*{ending}")
+    )
+
+
+def _is_series(path: Path, ending: str) -> bool:
+    """Tell regional series from fMRIPrep's confounds, which end alike, and from other statistics than means."""
+    entities = entities_of(path)
+    regional = "atlas" in entities or "seg" in entities
+    confounds = not regional and entities.get("desc") in ("confounds", "preproc")
+    return path.name.endswith(ending) and not confounds and entities.get("stat", "mean") == "mean"
+
+
+def find_series(config: Config) -> FoundSeries:
+    """Find the regional series that a call asks for.
+
+    Raises
+    ------
+    MissingInputError, NotBidsError, NoMatchError
+        As for images.
+    UsageError
+        When there are series of several atlases, and none of them is asked for.
+    """
+    root = series_root(config.bids_dir, config.derivatives)
+    ending = TABLES[config.science.input.file_format]
+    grouped: dict[str, list[Path]] = {}
+    indexed: dict[str, Index] = {}
+    wanted = read_filter(Path(config.selection.filter_file) if config.selection.filter_file else None)
+    left_out: list[Unusable] = []
+    for participant in list_participants(root, config.selection)[0]:
+        index = index_participant(root, participant)
+        for name, paths in _by_run(index.paths, ending).items():
+            if reason := why_not(entities_of(paths[0]), config.selection, wanted):
+                left_out.append(Unusable(name, reason))
+            else:
+                grouped[name], indexed[name] = paths, index
+    if not grouped:
+        raise NoMatchError(f"no table *{ending} of the runs asked for in {root}")
+    atlas = _choose_atlas(grouped, config.science.atlas.name)
+    usable: list[Run] = []
+    unusable: list[Unusable] = []
+    labels: tuple[str, ...] = ()
+    for name, paths in sorted(grouped.items()):
+        try:
+            run, columns = _complete(indexed[name], _choose(paths, atlas, config.selection), config.bids_dir)
+        except (RunError, MissingInputError) as error:
+            unusable.append(Unusable(name, str(error)))
+            continue
+        labels = labels if usable else columns
+        usable.append(run)
+    return FoundSeries(Runs(tuple(usable), tuple(unusable), tuple(left_out)), atlas, labels)
+
+
+def _by_run(paths: tuple[Path, ...], ending: str) -> dict[str, list[Path]]:
+    """Group tables of series by run."""
+    grouped: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        if _is_series(path, ending):
+            grouped[_run_name(entities_of(path))].append(path)
+    return grouped
+
+
+def _run_name(entities: dict[str, str]) -> str:
+    return join_entities({key: label for key, label in entities.items() if key not in OF_TABLE})
+
+
+def _atlas_of(path: Path) -> str:
+    """Name the atlas of a table, as its program does."""
+    entities = entities_of(path)
+    return entities.get("atlas") or entities.get("seg") or "unnamed"
+
+
+def _choose_atlas(grouped: dict[str, list[Path]], asked: str) -> str:
+    """Choose the atlas that is asked for, or the only one there is."""
+    there = sorted({_atlas_of(path) for paths in grouped.values() for path in paths})
+    if asked in there:
+        return asked
+    if len(there) == 1:
+        return there[0]
+    raise UsageError(f"there are series of {', '.join(there)}, and none of {asked}: choose one with --atlas")
+
+
+def _choose(paths: list[Path], atlas: str, selection: Selection) -> Path:
+    """Choose among the tables of a run."""
+    found = [path for path in paths if _atlas_of(path) == atlas]
+    if not found:
+        raise RunError(f"no series of {atlas}; there are some of {', '.join(sorted({_atlas_of(p) for p in paths}))}")
+    for option, keys, label in (
+        ("--space", ("space",), selection.space),
+        ("--res", ("res",), selection.res),
+        ("--den", ("den",), selection.den),
+        ("--desc", ("desc", "feature"), selection.desc),
+    ):
+        if label is not None:
+            found = [path for path in found if label in (entities_of(path).get(key) for key in keys)]
+            if not found:
+                raise RunError(f"no series of {atlas} with {option} {label}: choose another")
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise RunError(f"several series of {atlas}: {names}: choose by --space, --res, --den or --desc")
+    return found[0]
+
+
+def _complete(index: Index, table: Path, bids_dir: Path) -> tuple[Run, tuple[str, ...]]:
+    """Find what goes with a table, and the names of its columns."""
+    content = read_table(table)
+    entities = entities_of(table)
+    source = _run_name(entities)
+    kept = {key: label for key, label in entities.items() if key not in OF_TABLE or key in ("space", "cohort", "res")}
+    mask = _companion(index, source, "_outliers.tsv")
+    motion = _companion(index, source, "_motion.tsv")
+    run = Run(
+        entities=tuple(kept.items()),
+        bold=table,
+        mask=mask or table,
+        confounds=motion or table,
+        confounds_json=None,
+        root=index.root,
+        tr_s=_tr(index, table, content.tr_s, bids_dir),
+        volumes=len(content.values),
+        notes=() if mask else ("no temporal mask beside the series: only rows of n/a count as censored",),
+    )
+    return run, content.labels
+
+
+def _companion(index: Index, source: str, ending: str) -> Path | None:
+    """Find the one table of a run that ends so: of all outputs, not of one atlas; None when it is not unique."""
+    found = [
+        path for path in index.paths if re.fullmatch(rf"{re.escape(source)}(_desc-[A-Za-z0-9+]+)?{ending}", path.name)
+    ]
+    exact = [path for path in found if path.name == f"{source}{ending}"]
+    return exact[0] if exact else found[0] if len(found) == 1 else None
+
+
+def _tr(index: Index, table: Path, in_header: float, bids_dir: Path) -> float:
+    """Look the repetition time up: in the table's sidecars, the file itself, the raw data set."""
+    described: dict[str, Any] = index.layout.get_metadata(str(table)) or {}
+    stated: Any = described.get("RepetitionTime")
+    sampled = described.get("SamplingFrequency")
+    if stated is None and isinstance(sampled, int | float) and sampled > 0:
+        stated = 1.0 / sampled
+    if stated is None:
+        run = {key: label for key, label in entities_of(table).items() if key not in OF_TABLE}
+        stated = in_header or _raw_tr(bids_dir, index.root, run)
+    if stated is None:
+        raise RunError(
+            f"{table.name}: no RepetitionTime or SamplingFrequency in its JSON or any that it inherits from, nor in "
+            "the raw data: add RepetitionTime in seconds to the sidecar"
+        )
+    if isinstance(stated, bool) or not isinstance(stated, int | float) or not stated > 0:
+        raise RunError(f"{table.name}: RepetitionTime is {stated!r}; it must be a number of seconds above 0")
+    if stated > 100:  # no scanner needs a hundred seconds for a volume
+        raise RunError(f"{table.name}: RepetitionTime is {stated:g}: BIDS wants seconds, this looks like milliseconds")
+    if in_header and abs(stated - in_header) > 1e-3 * max(1.0, stated):
+        raise RunError(
+            f"{table.name}: RepetitionTime is {stated:g} s in the sidecar but {in_header:g} s in the header: "
+            "find out which is true and correct the other"
+        )
+    return float(stated)

@@ -1,0 +1,223 @@
+"""What an atlas's files hold, and what is refused: images, tables, sidecars, networks."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bids_flex.errors import DatasetFileError, MissingInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+_SCHAEFER_REGION = re.compile(r"(?:(?:7|17)Networks_)?(?:LH|RH)_(?P<network>[A-Za-z]+)_.+")
+MISSING = ("", "n/a", "nan", "None")
+"""What tables write where a region belongs to no network."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regions:
+    """What a table says of an atlas's regions.
+
+    Attributes
+    ----------
+    index : ndarray of int, shape (N,)
+        Labels in the image.
+    labels : tuple of str
+        Names.
+    networks : tuple of str or None
+        Networks, empty where there is none.
+    stated : bool
+        Whether networks stand in a table; else they were taken from the names.
+    """
+
+    index: NDArray[np.int64]
+    labels: tuple[str, ...]
+    networks: tuple[str, ...] | None
+    stated: bool
+
+
+def beside(image: Path) -> Path:
+    """Name the table that lies beside an image."""
+    return image.with_name(re.sub(r"(\.dlabel)?\.nii(\.gz)?$", "", image.name) + ".tsv")
+
+
+def sidecar(image: Path) -> dict[str, Any]:
+    """Read the JSON file beside an image, if there is a readable one."""
+    try:
+        content = json.loads(beside(image).with_suffix(".json").read_text(encoding="utf8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def few(values: Sequence[Any]) -> str:
+    """List a few of many."""
+    return ", ".join(str(value) for value in values[:5]) + (", ..." if len(values) > 5 else "")
+
+
+def check_content(path: Path) -> None:
+    """Tell a file from what stands for it: nothing, a dangling link, a pointer of git-annex or git LFS.
+
+    Raises
+    ------
+    MissingInputError
+        Saying how to get the content.
+    """
+    if path.is_symlink() and not path.exists():
+        raise MissingInputError(f"{path}: the content is not here (a dangling link): datalad get {path}")
+    if not path.is_file():
+        raise MissingInputError(f"{path} does not exist; check the path")
+    with path.open("rb") as file:
+        start = file.read(64)
+    if start.startswith(b"version https://git-lfs"):
+        raise MissingInputError(f"{path} is a pointer of git LFS, not the file: git lfs pull --include {path.name}")
+    if start.startswith((b"/annex/objects", b"../.git/annex", b".git/annex")):
+        raise MissingInputError(f"{path} is a pointer of git-annex, not the file: datalad get {path}")
+
+
+def image_labels(image: Path) -> set[int]:
+    """List the labels of an image, its background (0) aside.
+
+    Raises
+    ------
+    MissingInputError, DatasetFileError
+        When the file is not here, is no image of 3 dimensions with an invertible affine, or holds other values.
+    """
+    import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
+
+    check_content(image)
+    try:
+        loaded = nib.load(image)
+        values = np.asanyarray(loaded.dataobj)
+    except (ImageFileError, OSError, EOFError, ValueError) as error:
+        raise DatasetFileError(f"{image} cannot be read as an image ({error}): copy or fetch it again") from error
+    if values.ndim != 3:
+        raise DatasetFileError(f"{image} has {values.ndim} dimensions; an atlas has 3, with one integer per voxel")
+    check_affine(image, loaded.affine)
+    unique = np.unique(values)
+    if not np.array_equal(unique, np.round(unique)) or (unique < 0).any():
+        raise DatasetFileError(f"{image} holds values that are no labels (such as {unique[unique % 1 != 0][:1]})")
+    return {int(value) for value in unique if value != 0}
+
+
+def check_affine(image: Path, affine: NDArray[np.float64]) -> None:
+    """Refuse an image that does not say where its voxels lie.
+
+    Raises
+    ------
+    DatasetFileError
+        When the affine is not finite or cannot be inverted.
+    """
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise DatasetFileError(f"{image} has an affine that cannot be inverted: its voxels lie nowhere; fetch it again")
+
+
+def check_match(table: str, image: str, index: Sequence[int], present: set[int]) -> None:
+    """Hold a table of regions against the labels of an image.
+
+    Raises
+    ------
+    DatasetFileError
+        Naming what only one of the two has.
+    """
+    missing = sorted(set(index) - present)
+    unnamed = sorted(present - set(index))
+    if missing or unnamed:
+        told = [f"{len(missing)} rows without voxels (index {few(missing)})"] if missing else []
+        told += [f"{len(unnamed)} labels without a row ({few(unnamed)})"] if unnamed else []
+        raise DatasetFileError(f"{table} does not describe {image}: {' and '.join(told)}; use the table made for it")
+
+
+def read_tsv(path: Path, *needed: str) -> pd.DataFrame:
+    """Read a table as text.
+
+    Raises
+    ------
+    MissingInputError, DatasetFileError
+        When it is not here, is no table, or lacks a column.
+    """
+    import pandas as pd
+
+    check_content(path)
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, OSError) as error:
+        raise DatasetFileError(f"{path} cannot be read as a tab-separated table ({error})") from error
+    for column in needed:
+        if column not in table:
+            raise DatasetFileError(f"{path} has no column {column!r}; it has {', '.join(map(str, table.columns))}")
+    return table
+
+
+def read_regions(path: Path) -> Regions:
+    """Read an atlas's table: labels of the image, names of the regions, their networks.
+
+    Returns
+    -------
+    Regions
+        Rows of the background (index 0) are left out.
+
+    Raises
+    ------
+    MissingInputError, DatasetFileError
+        When it is not here, or no table of regions that differ by index and name.
+    """
+    table = read_tsv(path)
+    try:
+        index = table["index"].astype(int)
+    except (ValueError, KeyError) as error:
+        raise DatasetFileError(f"{path} is no table of regions: a column 'index' of whole numbers is needed") from error
+    column = next((name for name in ("label", "name") if name in table), None)
+    if column is None:
+        raise DatasetFileError(f"{path} has no column 'label' or 'name'; it has {', '.join(table.columns)}")
+    background = index == 0
+    table, index = table[~background], index[~background]
+    names = table[column].str.strip()
+    for what, values in (("index", index), (column, names)):
+        twice = values[values.duplicated()].unique()
+        if len(twice):
+            raise DatasetFileError(f"{path}: column {what!r} names {few(list(twice))} more than once")
+    if (names == "").any():
+        raise DatasetFileError(f"{path}: column {column!r} is empty for index {few(index[names == ''].tolist())}")
+    stated = next((table[name] for name in ("network", "network_label") if name in table), None)
+    networks = networks_in_names(tuple(names)) if stated is None else _plain(stated)
+    return Regions(np.asarray(index, dtype=np.int64), tuple(names), networks, stated is not None)
+
+
+def _plain(stated: pd.Series[str]) -> tuple[str, ...]:
+    """Strip names, and make all ways of saying nothing one."""
+    return tuple("" if name in MISSING else name for name in stated.str.strip())
+
+
+def networks_in_names(names: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Take networks from names as Schaefer writes them; empty for other names, None if there is none such."""
+    found = [_SCHAEFER_REGION.fullmatch(name) for name in names]
+    return tuple(match["network"] if match else "" for match in found) if any(found) else None
+
+
+def settled_networks(source: Path, regions: Regions) -> tuple[str, ...] | None:
+    """Refuse networks that only some regions have; those that only names suggest are given up instead.
+
+    Raises
+    ------
+    DatasetFileError
+        Naming regions without a network.
+    """
+    if regions.networks is None:
+        return None
+    without = [label for label, network in zip(regions.labels, regions.networks, strict=True) if not network]
+    if without and regions.stated:
+        raise DatasetFileError(
+            f"{source}: column 'network' is empty for {few(without)}; fill it in, or assign them with --atlas-networks"
+        )
+    return None if without else regions.networks

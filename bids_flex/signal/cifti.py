@@ -1,0 +1,112 @@
+"""CIFTI-2 files: atlases that are drawn on greyordinates (dlabel), series of greyordinates or parcels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bids_flex.errors import DatasetFileError, RunError
+from bids_flex.signal.atlas_files import Regions, check_content, check_match, few, networks_in_names, read_regions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def dlabel_regions(path: Path, table: Path | None = None) -> Regions:
+    """Read which regions a CIFTI file of labels draws; its first map counts.
+
+    Parameters
+    ----------
+    path : Path
+        ``.dlabel.nii``.
+    table : Path, optional
+        As for images, with networks for example; by default the file's own list of names.
+
+    Raises
+    ------
+    MissingInputError, DatasetFileError
+        When the file is not here or is no such file, names two regions alike, or the table does not describe it.
+    """
+    values, axis, _ = load_labels(path)
+    present = {int(value) for value in np.unique(values) if value != 0}
+    if table is not None:
+        regions = read_regions(table)
+        check_match(str(table), path.name, regions.index.tolist(), present)
+        return regions
+    named = {int(key): str(name).strip() for key, (name, _) in axis.label[0].items() if key != 0}
+    check_match(f"the list of labels in {path.name}", "its own map", sorted(present & set(named)), present)
+    # names without a greyordinate stay: they are regions with a coverage of 0, and are named as such
+    labels = tuple(named.values())
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise DatasetFileError(f"{path} names {few(twice)} more than once: give it a table with --atlas-table")
+    return Regions(np.array(list(named), dtype=np.int64), labels, networks_in_names(labels), stated=False)
+
+
+def load_labels(path: Path) -> tuple[NDArray[np.int64], Any, Any]:
+    """Read a map of labels.
+
+    Returns
+    -------
+    ndarray of int, LabelAxis, BrainModelAxis
+        Labels, shape (greyordinates,); the file's list of names; its greyordinates.
+
+    Raises
+    ------
+    MissingInputError, DatasetFileError
+        When the file is not here, or is no map of whole numbers on greyordinates.
+    """
+    from nibabel import cifti2
+
+    check_content(path)
+    image = _open(path, DatasetFileError)
+    axes = [image.header.get_axis(number) for number in (0, 1)]
+    if not isinstance(axes[0], cifti2.LabelAxis) or not isinstance(axes[1], cifti2.BrainModelAxis):
+        raise DatasetFileError(f"{path} is no map of labels on greyordinates: a .dlabel.nii file is needed")
+    try:
+        values = np.asanyarray(image.dataobj[0])
+    except (OSError, EOFError, ValueError) as error:
+        raise DatasetFileError(f"{path} cannot be read to its end ({error}): copy the file again") from error
+    if not np.array_equal(values, np.round(values)) or (values < 0).any():
+        raise DatasetFileError(f"{path} holds values that are no labels")
+    return values.astype(np.int64), axes[0], axes[1]
+
+
+def _open(path: Path, kind: type[Exception]) -> Any:  # noqa: ANN401 - nibabel has no types
+    """Open a CIFTI-2 file."""
+    import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        image = nib.load(path)
+    except (ImageFileError, OSError, EOFError, ValueError) as error:
+        raise kind(f"{path.name} cannot be read as an image ({error}): copy the file again") from error
+    if not isinstance(image, nib.Cifti2Image) or len(image.shape) != 2:
+        raise kind(f"{path.name} is no CIFTI-2 file of 2 dimensions: choose --file-format nifti for images of voxels")
+    return image
+
+
+def open_series(path: Path) -> tuple[Any, Any, float]:
+    """Open a CIFTI file of series (dtseries, ptseries).
+
+    Returns
+    -------
+    Cifti2Image, axis, float
+        The image, shape (T, places); its second axis; the repetition time in seconds (0 when the header has none).
+
+    Raises
+    ------
+    RunError
+        When the file is not readable or holds no series.
+    """
+    from nibabel import cifti2
+
+    image = _open(path, RunError)
+    time = image.header.get_axis(0)
+    if not isinstance(time, cifti2.SeriesAxis):
+        raise RunError(f"{path.name} holds no series: its rows are no points in time")
+    step = float(time.step) if time.unit.upper() == "SECOND" else 0.0
+    return image, image.header.get_axis(1), step
