@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from bids_flex.bids.headers import _agree
 from bids_flex.bids.index import index_participant
-from bids_flex.bids.inputs import OUTPUT_ENTITIES, Run, Runs, Unusable, _one_file, _raw_tr
+from bids_flex.bids.inputs import OUTPUT_ENTITIES, TABLES, Run, Runs, Unusable, _one_file, _raw_tr
 from bids_flex.bids.names import entities_of, join_entities
 from bids_flex.bids.roots import derivatives_root, list_participants
-from bids_flex.bids.selection import read_filter, why_not
+from bids_flex.bids.selection import read_filter, read_space, why_not
 from bids_flex.errors import NoMatchError, RunError
 from bids_flex.signal.cifti import open_series
 
@@ -32,17 +32,19 @@ def find_greyordinates(config: Config) -> Runs:
     """
     root = derivatives_root(config.bids_dir, config.derivatives)
     usable: list[Run] = []
-    unusable: list[Unusable] = []
+    selection = config.selection
+    wanted = read_filter(Path(selection.filter_file) if selection.filter_file else None)
+    participants, misnamed = list_participants(root, selection)
+    unusable = [Unusable(f"sub-{label}", "its folder is named by no label of BIDS: rename it") for label in misnamed]
     left_out: list[Unusable] = []
-    wanted = read_filter(Path(config.selection.filter_file) if config.selection.filter_file else None)
-    for participant in list_participants(root, config.selection)[0]:
+    for participant in participants:
         index = index_participant(root, participant)
         for name, files in _runs_of(index.paths):
-            if reason := why_not(entities_of(files[0]), config.selection, wanted):
+            if reason := why_not(entities_of(files[0]), selection, wanted):
                 left_out.append(Unusable(name, reason))
                 continue
             try:
-                usable.append(_complete(index, _choose(files, config.selection), config.bids_dir))
+                usable.append(_complete(index, _choose(files, selection), config.bids_dir))
             except RunError as error:
                 unusable.append(Unusable(name, str(error)))
     if not usable and not unusable:
@@ -50,11 +52,8 @@ def find_greyordinates(config: Config) -> Runs:
             f"no run of those asked for has greyordinates (*{ENDING}) in {root}: run fMRIPrep with --cifti-output, or "
             "choose --file-format nifti"
         )
-    return Runs(
-        tuple(sorted(usable, key=lambda run: run.name)),
-        tuple(sorted(unusable, key=lambda run: run.name)),
-        tuple(left_out),
-    )
+    usable.sort(key=lambda run: run.name)
+    return Runs(tuple(usable), *(tuple(sorted(some, key=lambda one: one.name)) for some in (unusable, left_out)))
 
 
 def _runs_of(paths: tuple[Path, ...]) -> list[tuple[str, list[Path]]]:
@@ -71,7 +70,7 @@ def _runs_of(paths: tuple[Path, ...]) -> list[tuple[str, list[Path]]]:
 def _choose(files: list[Path], selection: Selection) -> Path:
     """Choose the density that is asked for, or the only one."""
     found = [path for path in files if selection.den in (None, entities_of(path).get("den"))]
-    found = [path for path in found if selection.space in (None, entities_of(path).get("space"))]
+    found = [path for path in found if read_space(selection.space)[0] in (None, entities_of(path).get("space"))]
     if len(found) == 1:
         return found[0]
     names = ", ".join(path.name for path in found or files)
@@ -83,15 +82,17 @@ def _choose(files: list[Path], selection: Selection) -> Path:
 def _complete(index: Index, bold: Path, bids_dir: Path) -> Run:
     """Find the confounds of a run and check its header."""
     entities = entities_of(bold)
-    tables = ("_timeseries.tsv", "_regressors.tsv")
     confounds = _one_file(
-        index, entities, "the confounds table", tables, {"confounds", "preproc", None}, ignored=set(OUTPUT_ENTITIES)
+        index, entities, "the confounds table", TABLES, {"confounds", "preproc", None}, ignored=set(OUTPUT_ENTITIES)
     )
-    if not bold.exists():
-        raise RunError(f"{bold.name}: the content is not here (a dangling link): datalad get {bold}")
+    for file in (bold, confounds):
+        if not file.exists():
+            raise RunError(f"{file.name}: the content is not here (a dangling link): datalad get {file}")
     if bold.stat().st_size == 0:
         raise RunError(f"{bold.name} is empty (0 bytes): copy the file again or run fMRIPrep again")
     image, _, in_header = open_series(bold)
+    if told := index.broken_for(bold) or index.broken.get(confounds.with_suffix(".json")):
+        raise RunError(told)
     stated = index.repetition_time(bold)
     if stated is None:
         stated = _raw_tr(bids_dir, index.root, {key: entities[key] for key in entities if key != "den"})

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bids_flex.bids.index import index_participant
 from bids_flex.bids.inputs import Run, Runs, Unusable, _raw_tr
 from bids_flex.bids.names import entities_of, join_entities
-from bids_flex.bids.roots import _has_name, list_participants
-from bids_flex.bids.selection import read_filter, why_not
+from bids_flex.bids.roots import _named, list_participants
+from bids_flex.bids.selection import read_filter, read_space, why_not
 from bids_flex.errors import MissingInputError, NoMatchError, NotBidsError, RunError, UsageError
 from bids_flex.signal import read_table
 
@@ -62,13 +62,10 @@ def series_root(bids_dir: Path, derivatives: str | None) -> Path:
     MissingInputError, NotBidsError
         When a folder does not exist, or holds no series, or several do.
     """
-    for folder, what in ((bids_dir, "BIDS_DIR"),):
-        if not folder.is_dir():
-            raise MissingInputError(f"{what} {folder} is not a folder; check the path (and the container's mounts)")
+    if not bids_dir.is_dir():
+        raise MissingInputError(f"BIDS_DIR {bids_dir} is not a folder; check the path (and the container's mounts)")
     if derivatives is not None:
-        named = Path(derivatives.partition("=")[2] if _has_name(derivatives) else derivatives)
-        if not named.is_dir():
-            raise MissingInputError(f"--derivatives {named} is not a folder; check the path")
+        named = _named(bids_dir, derivatives)
         found = [named] if _holds_series(named) else []
     else:
         found = [bids_dir] if _holds_series(bids_dir) else []
@@ -114,19 +111,9 @@ def find_series(config: Config) -> FoundSeries:
         When there are series of several atlases, and none of them is asked for.
     """
     root = series_root(config.bids_dir, config.derivatives)
-    ending = TABLES[config.science.input.file_format]
-    grouped: dict[str, list[Path]] = {}
-    indexed: dict[str, Index] = {}
-    wanted = read_filter(Path(config.selection.filter_file) if config.selection.filter_file else None)
-    left_out: list[Unusable] = []
-    for participant in list_participants(root, config.selection)[0]:
-        index = index_participant(root, participant)
-        for name, paths in _by_run(index.paths, ending).items():
-            if reason := why_not(entities_of(paths[0]), config.selection, wanted):
-                left_out.append(Unusable(name, reason))
-            else:
-                grouped[name], indexed[name] = paths, index
+    grouped, indexed, left_out = _group(root, config)
     if not grouped:
+        ending = TABLES[config.science.input.file_format]
         raise NoMatchError(f"no table *{ending} of the runs asked for in {root}")
     atlas = _choose_atlas(grouped, config.science.atlas.name)
     usable: list[Run] = []
@@ -134,13 +121,34 @@ def find_series(config: Config) -> FoundSeries:
     labels: tuple[str, ...] = ()
     for name, paths in sorted(grouped.items()):
         try:
-            run, columns = _complete(indexed[name], _choose(paths, atlas, config.selection), config.bids_dir)
+            chosen = _choose(paths, atlas, config.selection)
+            run, columns = _complete(indexed[name], chosen, config.bids_dir)
         except (RunError, MissingInputError) as error:
             unusable.append(Unusable(name, str(error)))
             continue
         labels = labels if usable else columns
         usable.append(run)
+        left_out += [Unusable(path.name, f"{chosen.name} is used for this run") for path in paths if path != chosen]
     return FoundSeries(Runs(tuple(usable), tuple(unusable), tuple(left_out)), atlas, labels)
+
+
+def _group(root: Path, config: Config) -> tuple[dict[str, list[Path]], dict[str, Index], list[Unusable]]:
+    """Group tables of series by run, with the index of each run's participant; say which are not asked for."""
+    selection = config.selection
+    wanted = read_filter(Path(selection.filter_file) if selection.filter_file else None)
+    participants, misnamed = list_participants(root, selection)
+    left_out = [Unusable(f"sub-{label}", "its folder is named by no label of BIDS: rename it") for label in misnamed]
+    grouped: dict[str, list[Path]] = {}
+    indexed: dict[str, Index] = {}
+    for participant in participants:
+        index = index_participant(root, participant)
+        for name, paths in _by_run(index.paths, TABLES[config.science.input.file_format]).items():
+            reason = why_not(entities_of(paths[0]), selection, wanted)
+            if reason:
+                left_out.append(Unusable(name, reason))
+            else:
+                grouped[name], indexed[name] = paths, index
+    return grouped, indexed, left_out
 
 
 def _by_run(paths: tuple[Path, ...], ending: str) -> dict[str, list[Path]]:
@@ -178,7 +186,7 @@ def _choose(paths: list[Path], atlas: str, selection: Selection) -> Path:
     if not found:
         raise RunError(f"no series of {atlas}; there are some of {', '.join(sorted({_atlas_of(p) for p in paths}))}")
     for option, keys, label in (
-        ("--space", ("space",), selection.space),
+        ("--space", ("space",), read_space(selection.space)[0]),
         ("--res", ("res",), selection.res),
         ("--den", ("den",), selection.den),
         ("--desc", ("desc", "feature"), selection.desc),
@@ -195,6 +203,8 @@ def _choose(paths: list[Path], atlas: str, selection: Selection) -> Path:
 
 def _complete(index: Index, table: Path, bids_dir: Path) -> tuple[Run, tuple[str, ...]]:
     """Find what goes with a table, and the names of its columns."""
+    if told := index.broken_for(table):
+        raise RunError(told)
     content = read_table(table)
     entities = entities_of(table)
     source = _run_name(entities)

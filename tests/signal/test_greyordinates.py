@@ -133,6 +133,17 @@ def test_a_table_must_describe_the_file(tmp_path, atlas):
         load_atlas(str(twice))
 
 
+def test_an_atlas_without_the_wall_serves_images_with_it(tmp_path):
+    """Vertices are matched by number, not by place: the atlas begins at vertex 10, the images at 0."""
+    drawn, axis = brain(left=range(10, 40)), brain()
+    atlas = load_atlas(str(write_labels(tmp_path / "a.dlabel.nii", drawn, label_values(drawn))))
+    values = np.random.default_rng(5).normal(size=(20, len(axis)))
+    found = parcellate_greyordinates(write_series(tmp_path / "x.dtseries.nii", axis, values), atlas)
+    left = (axis.name == LEFT) & (axis.vertex >= 10)
+    np.testing.assert_allclose(found.series[:, 0], values[:, left].mean(axis=1), atol=1e-6)
+    assert found.coverage.tolist() == [1.0, 1.0, 1.0]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("left", "right", "vertices", "voxels", "grid"),
