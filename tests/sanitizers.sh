@@ -25,4 +25,4 @@ LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.
 export LD_PRELOAD
 python=$(readlink -f "$python")
 "$python" -c "import sys; from bids_flex.dynamics import _kernels; sys.exit(not _kernels.__file__.startswith('$folder'))"
-"$python" -m pytest -q -p no:cacheprovider tests/dynamics "$@"
+"$python" -m pytest -q -p no:cacheprovider -m "not slow" tests/dynamics "$@"
