@@ -15,7 +15,7 @@ mkdir "$folder/site"
 cp -r bids_flex "$folder/site/"
 rm -f "$folder"/site/bids_flex/dynamics/_kernels*.so
 cp "$folder"/build/_kernels*.so "$folder/site/bids_flex/dynamics/"
-cp -r tests pyproject.toml "$folder/"
+cp -r tests benchmarks pyproject.toml "$folder/"
 
 # the interpreter below the environment, which knows nothing of the installed bids_flex; it leaks by design
 cd "$folder"
