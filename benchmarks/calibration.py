@@ -112,17 +112,24 @@ def tables(cohorts: int) -> Iterator[tuple[str, Callable[[], Shares]]]:
     yield "family-wise error, 400 regions", lambda: family_wise(cohorts, 2)
     for size in (0.3, 0.5):
         yield f"power, users differ by {size} sd", lambda size=size: power(size, cohorts, 3)
-    for effect in (0.0, 0.5, 0.8):
-        yield f"diagnosis, users differ by {effect} sd", lambda effect=effect: diagnosis(effect, cohorts, 4)
+    # three times as many, since two shares near .05 are told apart, and each line draws its own people
+    for place, effect in enumerate((0.0, 0.5, 0.8)):
+        yield (
+            f"diagnosis, users differ by {effect} sd",
+            lambda effect=effect, place=place: diagnosis(effect, 3 * cohorts, 104 + place),
+        )
 
 
 def main() -> None:
     """Print the table of shares."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cohorts", type=int, default=1000, help="simulated data sets of each line (default 1000)")
+    parser.add_argument("--only", default="", help="lines whose name begins so")
     asked = parser.parse_args()
     print("| what | share |\n|---|---|")
     for name, measure in tables(asked.cohorts):
+        if not name.startswith(asked.only):
+            continue
         for what, share in measure().items():
             print(f"| {name}: {what} | {share:.3f} |", flush=True)
 
