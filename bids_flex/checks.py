@@ -27,6 +27,7 @@ def check(config: Config) -> None:
         ("denoise.high_pass_hz", denoise.high_pass_hz, band, "below low_pass_hz"),
         ("denoise.fd_threshold_mm", denoise.fd_threshold_mm, denoise.fd_threshold_mm > 0, "above 0"),
         ("denoise.dvars_threshold", denoise.dvars_threshold, denoise.dvars_threshold > 0, "above 0"),
+        ("min_minutes", science.min_minutes, science.min_minutes >= 0, "at least 0"),
         ("denoise.min_coverage", denoise.min_coverage, 0 <= denoise.min_coverage <= 1, "between 0 and 1"),
         *(
             (f"denoise.{name}", number, number >= least, f"at least {least}")

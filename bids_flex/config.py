@@ -172,6 +172,7 @@ class Science:
     surrogates: SurrogateSettings = field(default_factory=SurrogateSettings)
     random_seed: int = 0
     any_space: bool = False
+    min_minutes: float = 0.0
     preset: str | None = None
 
     def engine(self, name: EngineName) -> EngineSettings:

@@ -29,6 +29,13 @@ def add_input(parser: argparse.ArgumentParser) -> None:
         "--desc", dest="selection.desc", metavar="LABEL", help="which series, where a run has several of one atlas"
     )
     group.add_argument(
+        "--min-time",
+        dest="science.min_minutes",
+        metavar="MINUTES",
+        type=float,
+        help="refuse runs with fewer minutes left after censoring (default: 0, but results on fewer than 10 are noted)",
+    )
+    group.add_argument(
         "--atlas-networks",
         dest="science.atlas.networks",
         metavar="FILE",

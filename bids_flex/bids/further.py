@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from bids_flex.bids.inputs import OUTPUT_ENTITIES, fingerprint
+from bids_flex.bids.companions import OUTPUT_ENTITIES
+from bids_flex.bids.inputs import fingerprint
 from bids_flex.bids.names import entities_of, join_entities
 from bids_flex.errors import RunError
 

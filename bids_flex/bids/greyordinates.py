@@ -6,9 +6,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bids_flex.bids.headers import _agree
+from bids_flex.bids.companions import GREYORDINATES, OUTPUT_ENTITIES, find_confounds, stated_tr
+from bids_flex.bids.headers import agreed_tr, check_images
 from bids_flex.bids.index import index_participant
-from bids_flex.bids.inputs import OUTPUT_ENTITIES, TABLES, Run, Runs, Unusable, _one_file, _raw_tr
+from bids_flex.bids.inputs import Run, Runs, Unusable
 from bids_flex.bids.names import entities_of, join_entities
 from bids_flex.bids.roots import derivatives_root, list_participants
 from bids_flex.bids.selection import read_filter, read_space, why_not
@@ -18,8 +19,6 @@ from bids_flex.signal.cifti import open_series
 if TYPE_CHECKING:
     from bids_flex.bids.index import Index
     from bids_flex.config import Config, Selection
-
-ENDING = "_bold.dtseries.nii"
 
 
 def find_greyordinates(config: Config) -> Runs:
@@ -49,7 +48,7 @@ def find_greyordinates(config: Config) -> Runs:
                 unusable.append(Unusable(name, str(error)))
     if not usable and not unusable:
         raise NoMatchError(
-            f"no run of those asked for has greyordinates (*{ENDING}) in {root}: run fMRIPrep with --cifti-output, or "
+            f"no run of those asked for has greyordinates (*{GREYORDINATES}) in {root}: run fMRIPrep with --cifti-output, or "
             "choose --file-format nifti"
         )
     usable.sort(key=lambda run: run.name)
@@ -61,7 +60,11 @@ def _runs_of(paths: tuple[Path, ...]) -> list[tuple[str, list[Path]]]:
     grouped: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
         entities = entities_of(path)
-        if path.name.endswith(ENDING) and entities.get("desc", "preproc") == "preproc" and "echo" not in entities:
+        if (
+            path.name.endswith(GREYORDINATES)
+            and entities.get("desc", "preproc") == "preproc"
+            and "echo" not in entities
+        ):
             named = {key: label for key, label in entities.items() if key not in OUTPUT_ENTITIES}
             grouped[join_entities(named)].append(path)
     return sorted(grouped.items())
@@ -81,32 +84,20 @@ def _choose(files: list[Path], selection: Selection) -> Path:
 
 def _complete(index: Index, bold: Path, bids_dir: Path) -> Run:
     """Find the confounds of a run and check its header."""
-    entities = entities_of(bold)
-    confounds = _one_file(
-        index, entities, "the confounds table", TABLES, {"confounds", "preproc", None}, ignored=set(OUTPUT_ENTITIES)
-    )
-    for file in (bold, confounds):
-        if not file.exists():
-            raise RunError(f"{file.name}: the content is not here (a dangling link): datalad get {file}")
-    if bold.stat().st_size == 0:
-        raise RunError(f"{bold.name} is empty (0 bytes): copy the file again or run fMRIPrep again")
+    check_images(bold)
+    confounds, described = find_confounds(index, bold)
     image, _, in_header = open_series(bold)
-    if told := index.broken_for(bold) or index.broken.get(confounds.with_suffix(".json")):
-        raise RunError(told)
-    stated = index.repetition_time(bold)
-    if stated is None:
-        stated = _raw_tr(bids_dir, index.root, {key: entities[key] for key in entities if key != "den"})
-    tr_s, volumes, notes = _agree(bold.name, stated, in_header, int(image.shape[0]))
-    described = confounds.with_suffix(".json")
+    tr_s, notes = agreed_tr(bold.name, stated_tr(index, bold, bids_dir), in_header)
+    entities = entities_of(bold)
     kept = {key: label for key, label in entities.items() if key not in ("desc", "den")}
     return Run(
         entities=tuple(kept.items()),
         bold=bold,
         mask=bold,
         confounds=confounds,
-        confounds_json=described if described.is_file() else None,
+        confounds_json=described,
         root=index.root,
         tr_s=tr_s,
-        volumes=volumes,
+        volumes=int(image.shape[0]),
         notes=notes,
     )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bids_flex.content import why_absent
 from bids_flex.errors import RunError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+LONGEST_S = 100.0
+"""A repetition time above this is one in milliseconds."""
 
 
 def read_header(bold: Path, stated: object) -> tuple[float, int, tuple[str, ...]]:
@@ -37,10 +41,7 @@ def read_header(bold: Path, stated: object) -> tuple[float, int, tuple[str, ...]
     import nibabel as nib
     from nibabel.filebasedimages import ImageFileError
 
-    if not bold.exists():
-        raise RunError(f"{bold.name}: the content is not here (a dangling link): datalad get {bold}")
-    if bold.stat().st_size == 0:
-        raise RunError(f"{bold.name} is empty (0 bytes): copy the file again or run fMRIPrep again")
+    check_images(bold)
     try:
         image = nib.load(bold)
         shape, zooms = image.shape, image.header.get_zooms()
@@ -50,11 +51,48 @@ def read_header(bold: Path, stated: object) -> tuple[float, int, tuple[str, ...]
     if len(shape) != 4:
         raise RunError(f"{bold.name} has {len(shape)} dimensions, not 4: it is not a time series of volumes")
     in_header = float(zooms[3]) * {"msec": 1e-3, "usec": 1e-6}.get(units, 1.0)
-    return (*_agree(bold.name, stated, in_header, int(shape[3])),)
+    tr_s, notes = agreed_tr(bold.name, stated, in_header)
+    return tr_s, int(shape[3]), notes
 
 
-def _agree(name: str, stated: object, in_header: float, volumes: int) -> tuple[float, int, tuple[str, ...]]:
-    """Hold the repetition time of the sidecar against the header's."""
+def check_images(bold: Path) -> None:
+    """Refuse a file of images that only stands for one, or is empty.
+
+    Raises
+    ------
+    RunError
+        Saying how to get the content.
+    """
+    if told := why_absent(bold):
+        raise RunError(told)
+    if bold.stat().st_size == 0:
+        raise RunError(f"{bold.name} is empty (0 bytes): copy the file again or run fMRIPrep again")
+
+
+def agreed_tr(name: str, stated: object, in_header: float) -> tuple[float, tuple[str, ...]]:
+    """Hold the repetition time of the sidecar against the header's.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    stated : object
+        ``RepetitionTime`` as found; None without any.
+    in_header : float
+        In seconds; 0 or NaN where the header has none.
+
+    Returns
+    -------
+    float
+        Repetition time in seconds.
+    tuple of str
+        What a reader of the results must know.
+
+    Raises
+    ------
+    RunError
+        When it is missing, no number above 0, in milliseconds, or another in the header.
+    """
     if stated is None:
         raise RunError(
             f"{name}: no RepetitionTime in its JSON or any that it inherits from (the header says {in_header:g}): "
@@ -62,13 +100,19 @@ def _agree(name: str, stated: object, in_header: float, volumes: int) -> tuple[f
         )
     if isinstance(stated, bool) or not isinstance(stated, int | float) or not stated > 0:
         raise RunError(f"{name}: RepetitionTime is {stated!r}; it must be a number of seconds above 0")
-    if stated > 100:  # no scanner needs a hundred seconds for a volume
+    # no scanner needs a hundred seconds for a volume
+    if stated > LONGEST_S:
         raise RunError(f"{name}: RepetitionTime is {stated:g}: BIDS wants seconds, this looks like milliseconds")
     if not in_header > 0:  # zero, or no number at all
-        return float(stated), volumes, ("the image header states no repetition time; the sidecar's is used",)
+        return float(stated), ("the header states no repetition time; the sidecar's is used",)
+    if in_header > LONGEST_S:
+        raise RunError(
+            f"{name}: the header's repetition time is {in_header:g} s, which looks like milliseconds whose unit was "
+            f"written as seconds (the sidecar says {stated:g} s): correct the header's unit"
+        )
     if abs(stated - in_header) > 1e-3 * max(1.0, stated):
         raise RunError(
-            f"{name}: RepetitionTime is {stated:g} s in the sidecar but {in_header:g} s in the image header: "
+            f"{name}: RepetitionTime is {stated:g} s in the sidecar but {in_header:g} s in the header: "
             "find out which is true and correct the other"
         )
-    return float(stated), volumes, ()
+    return float(stated), ()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.names import entities_of
+from bids_flex.content import why_absent
 from bids_flex.errors import NotBidsError
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ def _layout(root: Path, ignore: list[re.Pattern[str]]) -> BIDSLayout:
 def _unreadable(root: Path, participant: str) -> Iterator[tuple[Path, str]]:
     """List the JSON files that concern a participant and hold no JSON object, with what to do about each."""
     for path in [*sorted(root.glob("*.json")), *sorted((root / f"sub-{participant}").rglob("*.json"))]:
-        if path.is_symlink() and not path.exists():
-            yield path, f"{path.name}: the content is not here (a dangling link): datalad get {path}"
+        if told := why_absent(path):
+            yield path, told
             continue
         try:
             if not isinstance(json.loads(path.read_text(encoding="utf8")), dict):

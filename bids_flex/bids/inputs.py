@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bids_flex.bids.companions import (
+    GREYORDINATES,
+    OUTPUT_ENTITIES,
+    TABLES,
+    find_confounds,
+    find_one,
+    require,
+    stated_tr,
+)
 from bids_flex.bids.headers import read_header
 from bids_flex.bids.index import index_participant
 from bids_flex.bids.names import entities_of, join_entities, naming_fault
@@ -15,17 +24,11 @@ from bids_flex.bids.selection import choose_image, read_filter, read_space, why_
 from bids_flex.errors import NoMatchError, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from bids_flex.bids.index import Index
     from bids_flex.bids.selection import Filter
     from bids_flex.config import Config, Selection
-
-OUTPUT_ENTITIES = ("space", "cohort", "res", "den", "desc")
-"""Entities that tell fMRIPrep's outputs of one run apart; all others name the run."""
-
-TABLES = ("_timeseries.tsv", "_regressors.tsv")
-"""How tables of confounds end: today's name, and that of before 20.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +184,8 @@ def _sort_files(paths: tuple[Path, ...], seen: dict[str, set[str]]) -> _Files:
     """Group the preprocessed images of a participant by run, noting every label that was met."""
     files = _Files({}, [], [])
     echoes: dict[str, int] = defaultdict(int)
-    tables: set[str] = set()
     for path in paths:
         entities = entities_of(path)
-        if path.name.endswith(TABLES) and entities.get("desc") == "confounds":
-            tables.add(_run_name(entities))
         if not path.name.endswith(("_bold.nii", "_bold.nii.gz")):
             continue
         if fault := naming_fault(path):
@@ -200,29 +200,34 @@ def _sort_files(paths: tuple[Path, ...], seen: dict[str, set[str]]) -> _Files:
             for key, label in entities.items():
                 seen[key].add(label)
             files.runs.setdefault(_run_name(entities), []).append(path)
-    for name in sorted((tables | set(echoes)) - set(files.runs)):
-        what = f"{echoes[name]} single echoes, and not their combination" if echoes[name] else "a confounds table"
-        hint = "run fMRIPrep again with a volumetric space in --output-spaces"
-        files.unusable.append(Unusable(name, f"there is {what}, but no preprocessed image (desc-preproc_bold): {hint}"))
+    files.unusable.extend(_without_images(paths, set(files.runs), echoes))
     return files
+
+
+def _without_images(paths: tuple[Path, ...], runs: set[str], echoes: Mapping[str, int]) -> Iterator[Unusable]:
+    """Say of which runs there is something, but no preprocessed image of voxels."""
+    tables = {_run_name(entities_of(path)) for path in paths if _is_confounds(path)}
+    grey = {_run_name(entities_of(path)) for path in paths if path.name.endswith(GREYORDINATES)}
+    for name in sorted((tables | set(echoes)) - runs):
+        what = f"{echoes[name]} single echoes, and not their combination" if name in echoes else "a confounds table"
+        hint = "run fMRIPrep again with a volumetric space in --output-spaces"
+        if name in grey:
+            hint = f"--file-format cifti reads its greyordinates; for voxels {hint}"
+        yield Unusable(name, f"there is {what}, but no preprocessed image (desc-preproc_bold): {hint}")
+
+
+def _is_confounds(path: Path) -> bool:
+    """Tell a table of confounds by its name."""
+    return path.name.endswith(TABLES) and entities_of(path).get("desc") == "confounds"
 
 
 def _complete(index: Index, bold: Path, bids_dir: Path) -> Run:
     """Find the files that go with an image and check what can be checked without reading them."""
     entities = entities_of(bold)
-    mask = _one_file(index, entities, "the brain mask", ("_mask.nii", "_mask.nii.gz"), {"brain"}, ignored={"desc"})
-    # before 1.4 and in a few rewritten data sets the description of the confounds is another, or absent
-    described_as = {"confounds", "preproc", None}
-    confounds = _one_file(index, entities, "the confounds table", TABLES, described_as, ignored=set(OUTPUT_ENTITIES))
-    described = confounds.with_suffix(".json")
-    if told := index.broken_for(bold) or index.broken.get(described):
-        raise RunError(told)
-    for file in (mask, confounds, *([described] if described.is_symlink() else [])):
-        if not file.exists():
-            raise RunError(f"{file.name}: the content is not here (a dangling link): datalad get {file}")
-    stated = index.repetition_time(bold)
-    if stated is None:
-        stated = _raw_tr(bids_dir, index.root, entities)
+    mask = find_one(index, entities, "the brain mask", ("_mask.nii", "_mask.nii.gz"), {"brain"}, ignored={"desc"})
+    confounds, described = find_confounds(index, bold)
+    require(mask)
+    stated = stated_tr(index, bold, bids_dir)
     tr_s, volumes, notes = read_header(bold, stated)
     kept = {key: label for key, label in entities.items() if key != "desc"}
     return Run(
@@ -230,7 +235,7 @@ def _complete(index: Index, bold: Path, bids_dir: Path) -> Run:
         bold=bold,
         mask=mask,
         confounds=confounds,
-        confounds_json=described if described.is_file() else None,
+        confounds_json=described,
         root=index.root,
         tr_s=tr_s,
         volumes=volumes,
@@ -238,58 +243,16 @@ def _complete(index: Index, bold: Path, bids_dir: Path) -> Run:
     )
 
 
-def _one_file(
-    index: Index,
-    entities: dict[str, str],
-    what: str,
-    endings: tuple[str, ...],
-    descriptions: set[str | None],
-    *,
-    ignored: set[str],
-) -> Path:
-    """Find the one file that goes with an image, or say which files there are."""
-    wanted = {key: label for key, label in entities.items() if key not in ignored}
-    found = []
-    for path in index.paths:
-        if path.name.endswith(endings):
-            theirs = entities_of(path)
-            # early derivatives wrote label-brain_mask
-            described = theirs.pop("desc", theirs.pop("label", None))
-            if theirs == wanted and described in descriptions:
-                found.append(path)
-    if len(found) == 1:
-        return found[0]
-    name = join_entities(wanted)
-    if found:
-        raise RunError(f"{what} of {name} is not unique: {', '.join(path.name for path in found)}: remove all but one")
-    raise RunError(f"{what} of {name} is missing in {index.root}: run fMRIPrep again or restore the file")
-
-
-def _raw_tr(bids_dir: Path, root: Path, entities: dict[str, str]) -> Any:  # noqa: ANN401 - as above
-    """Look the repetition time up in the raw data set, where old derivatives do not repeat it."""
-    if bids_dir.resolve() == root or not (bids_dir / f"sub-{entities['sub']}").is_dir():
-        return None
-    index = index_participant(bids_dir.resolve(), entities["sub"])
-    named = {key: label for key, label in entities.items() if key not in OUTPUT_ENTITIES}
-    for path in index.paths:
-        # the echoes that fMRIPrep combined have one repetition time
-        theirs = {key: label for key, label in entities_of(path).items() if key != "echo"}
-        if theirs == named and path.name.endswith(("_bold.nii", "_bold.nii.gz")):
-            if told := index.broken_for(path):
-                raise RunError(told)
-            return index.repetition_time(path)
-    return None
-
-
 def _nothing_matched(root: Path, seen: dict[str, set[str]], selection: Selection) -> str:
     """Say what was asked for and what there is."""
     asked = {"ses": selection.sessions, "task": selection.tasks, "run": selection.runs}
-    wanted = ", ".join(f"{key}-{'/'.join(labels)}" for key, labels in asked.items() if labels)
-    wanted += f" {selection.filter_file}" if selection.filter_file else ""
+    words = [f"{key}-{'/'.join(labels)}" for key, labels in asked.items() if labels]
+    words += [selection.filter_file] if selection.filter_file else []
+    wanted = f" {', '.join(words)}" if words else ""
     there = "; ".join(
         f"{key}: {', '.join(sorted(seen[key]))}" for key in ("sub", "ses", "task", "run", "space") if seen[key]
     )
-    return f"no preprocessed run matches{' ' + wanted if wanted else ''} in {root}; there is {there or 'none at all'}"
+    return f"no preprocessed run matches{wanted} in {root}; there is {there or 'none at all'}"
 
 
 def fingerprint(run: Run) -> str:

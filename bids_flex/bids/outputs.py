@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_flex import __version__
 from bids_flex.bids.names import join_entities
+from bids_flex.bids.roots import data_set_name
 from bids_flex.errors import OutputError
 
 if TYPE_CHECKING:
@@ -170,18 +171,18 @@ def output_stem(run: Run, atlas_entities: Mapping[str, str]) -> str:
 
 def bids_uri(run: Run, path: Path) -> str:
     """Name an input file as the BIDS URI that goes into ``Sources``."""
-    return f"bids:fmriprep:{path.relative_to(run.root).as_posix()}"
+    return f"bids:{data_set_name(run.root)}:{path.relative_to(run.root).as_posix()}"
 
 
-def write_dataset(output_dir: Path, fmriprep: Path | None, readme: str) -> None:
+def write_dataset(output_dir: Path, source: Path | None, readme: str) -> None:
     """Write the files that make a folder a BIDS derivative data set, unless they are there already.
 
     Parameters
     ----------
     output_dir : Path
         The derivative data set.
-    fmriprep : Path or None
-        The data set that ``bids:fmriprep:`` refers to.
+    source : Path or None
+        The data set that the BIDS URIs in ``Sources`` refer to.
     readme : str
         Text of README.md.
     """
@@ -192,9 +193,9 @@ def write_dataset(output_dir: Path, fmriprep: Path | None, readme: str) -> None:
         "License": "See the source data set",
         "GeneratedBy": [{"Name": "bids_flex", "Version": __version__}],
     }
-    if fmriprep is not None:
-        description["SourceDatasets"] = [{"URL": fmriprep.as_uri()}]
-        description["DatasetLinks"] = {"fmriprep": fmriprep.as_uri()}
+    if source is not None:
+        description["SourceDatasets"] = [{"URL": source.as_uri()}]
+        description["DatasetLinks"] = {data_set_name(source): source.as_uri()}
     files = {
         "dataset_description.json": json.dumps(description, indent=2) + "\n",
         ".bidsignore": BIDSIGNORE,

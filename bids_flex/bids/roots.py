@@ -36,7 +36,7 @@ def derivatives_root(bids_dir: Path, derivatives: str | None) -> Path:
     if not bids_dir.is_dir():
         raise MissingInputError(f"BIDS_DIR {bids_dir} is not a folder; check the path (and the container's mounts)")
     if derivatives is not None:
-        named = _named(bids_dir, derivatives)
+        named = named_root(bids_dir, derivatives)
         candidates = [named, named / "fmriprep"]
     else:
         candidates = [bids_dir / "derivatives" / "fmriprep", bids_dir, bids_dir / "derivatives", bids_dir / "fmriprep"]
@@ -60,7 +60,7 @@ def derivatives_root(bids_dir: Path, derivatives: str | None) -> Path:
     )
 
 
-def _named(bids_dir: Path, derivatives: str) -> Path:
+def named_root(bids_dir: Path, derivatives: str) -> Path:
     """Find the folder that --derivatives names: a path, or a folder below the data set's own derivatives."""
     path = Path(derivatives.partition("=")[2] if _has_name(derivatives) else derivatives)
     for named in (path, bids_dir / "derivatives" / path):
@@ -94,10 +94,29 @@ def _is_preprocessed(folder: Path) -> bool:
 
 def _made_by_fmriprep(folder: Path) -> bool:
     """Tell whether a data set says that fMRIPrep made it, or does not say what made it."""
+    names = [name.lower() for name in _makers(folder)]
+    return not names or "fmriprep" in names
+
+
+def _makers(folder: Path) -> list[str]:
+    """Name the programs that a data set says it was made by."""
     makers = _description(folder).get("GeneratedBy", _description(folder).get("PipelineDescription"))
     listed = makers if isinstance(makers, list) else [makers]
-    names = [str(maker.get("Name", "")).lower() for maker in listed if isinstance(maker, dict)]
-    return not names or "fmriprep" in names
+    return [str(maker.get("Name", "")) for maker in listed if isinstance(maker, dict)]
+
+
+def data_set_name(root: Path) -> str:
+    """Name a data set for the BIDS URIs of its files: after the program that made it, else after its folder.
+
+    Returns
+    -------
+    str
+        Lower case, letters, digits and underscores, such as ``fmriprep`` or ``xcp_d``.
+    """
+    for name in (*_makers(root), root.name):
+        if word := re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"):
+            return word
+    return "source"
 
 
 def _description(folder: Path) -> dict[str, Any]:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bids_flex.bids.companions import raw_tr
+from bids_flex.bids.headers import agreed_tr
 from bids_flex.bids.index import index_participant
-from bids_flex.bids.inputs import Run, Runs, Unusable, _raw_tr
+from bids_flex.bids.inputs import Run, Runs, Unusable
 from bids_flex.bids.names import entities_of, join_entities
-from bids_flex.bids.roots import _named, list_participants
+from bids_flex.bids.roots import list_participants, named_root
 from bids_flex.bids.selection import read_filter, read_space, why_not
 from bids_flex.errors import MissingInputError, NoMatchError, NotBidsError, RunError, UsageError
 from bids_flex.signal import read_table
@@ -65,7 +67,7 @@ def series_root(bids_dir: Path, derivatives: str | None) -> Path:
     if not bids_dir.is_dir():
         raise MissingInputError(f"BIDS_DIR {bids_dir} is not a folder; check the path (and the container's mounts)")
     if derivatives is not None:
-        named = _named(bids_dir, derivatives)
+        named = named_root(bids_dir, derivatives)
         found = [named] if _holds_series(named) else []
     else:
         found = [bids_dir] if _holds_series(bids_dir) else []
@@ -243,19 +245,10 @@ def _tr(index: Index, table: Path, in_header: float, bids_dir: Path) -> float:
         stated = 1.0 / sampled
     if stated is None:
         run = {key: label for key, label in entities_of(table).items() if key not in OF_TABLE}
-        stated = in_header or _raw_tr(bids_dir, index.root, run)
+        stated = in_header or raw_tr(bids_dir, index.root, run)
     if stated is None:
         raise RunError(
             f"{table.name}: no RepetitionTime or SamplingFrequency in its JSON or any that it inherits from, nor in "
             "the raw data: add RepetitionTime in seconds to the sidecar"
         )
-    if isinstance(stated, bool) or not isinstance(stated, int | float) or not stated > 0:
-        raise RunError(f"{table.name}: RepetitionTime is {stated!r}; it must be a number of seconds above 0")
-    if stated > 100:  # no scanner needs a hundred seconds for a volume
-        raise RunError(f"{table.name}: RepetitionTime is {stated:g}: BIDS wants seconds, this looks like milliseconds")
-    if in_header and abs(stated - in_header) > 1e-3 * max(1.0, stated):
-        raise RunError(
-            f"{table.name}: RepetitionTime is {stated:g} s in the sidecar but {in_header:g} s in the header: "
-            "find out which is true and correct the other"
-        )
-    return float(stated)
+    return agreed_tr(table.name, stated, in_header)[0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_flex.content import why_absent
 from bids_flex.errors import DatasetFileError, MissingInputError
 
 if TYPE_CHECKING:
@@ -65,23 +66,15 @@ def few(values: Sequence[Any]) -> str:
 
 
 def check_content(path: Path) -> None:
-    """Tell a file from what stands for it: nothing, a dangling link, a pointer of git-annex or git LFS.
+    """Refuse what only stands for a file.
 
     Raises
     ------
     MissingInputError
         Saying how to get the content.
     """
-    if path.is_symlink() and not path.exists():
-        raise MissingInputError(f"{path}: the content is not here (a dangling link): datalad get {path}")
-    if not path.is_file():
-        raise MissingInputError(f"{path} does not exist; check the path")
-    with path.open("rb") as file:
-        start = file.read(64)
-    if start.startswith(b"version https://git-lfs"):
-        raise MissingInputError(f"{path} is a pointer of git LFS, not the file: git lfs pull --include {path.name}")
-    if start.startswith((b"/annex/objects", b"../.git/annex", b".git/annex")):
-        raise MissingInputError(f"{path} is a pointer of git-annex, not the file: datalad get {path}")
+    if told := why_absent(path):
+        raise MissingInputError(told)
 
 
 def image_labels(image: Path) -> set[int]:

@@ -88,6 +88,7 @@ def _take(job: Job, parcellated: Path, folder: Path) -> Path:
     """Take a run's series as clean, and describe them as those that are cleaned here."""
     arrays, facts = stages.load(parcellated)
     keep = arrays["keep"]
+    stages.require_minutes(job, keep)
     taken = signal.take_clean(arrays["series"], keep)
     series, present = stages.searched(taken.series, keep)
     static = dynamics.static_correlation(series, keep)

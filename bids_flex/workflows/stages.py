@@ -104,6 +104,16 @@ def parcellate_run(job: Job, folder: Path) -> Path:
     )
 
 
+def require_minutes(job: Job, keep: NDArray[np.bool_]) -> None:
+    """Refuse a run with less time left than is asked for."""
+    minutes = float(keep.sum()) * job.run.tr_s / 60
+    if minutes < job.science.min_minutes:
+        raise RunError(
+            f"{minutes:.1f} minutes are left after censoring, fewer than --min-time {job.science.min_minutes:g}: "
+            "leave the run out, or lower the limit"
+        )
+
+
 def clean_run(job: Job, parcellated: Path, folder: Path) -> Path:
     """Drop the first volumes that are not in steady state, mark frames to censor, and clean the series."""
     arrays, facts = load(parcellated)
@@ -113,6 +123,7 @@ def clean_run(job: Job, parcellated: Path, folder: Path) -> Path:
     chosen = signal.select_confounds(table, _metadata(job.run), job.strategy, source, settings.high_pass_hz, skip)
     thresholds = (settings.fd_threshold_mm, settings.dvars_threshold)
     keep = signal.keep_mask(table, *thresholds, source, **censoring_of(job), skip=skip)
+    require_minutes(job, keep)
     raw = arrays["series"][skip:]
     cleaned = signal.clean_series(
         raw,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bids_flex.bids.inputs import find_runs
-from bids_flex.bids.roots import derivatives_root
+from bids_flex.bids.roots import data_set_name, derivatives_root
 from bids_flex.cli import parse_config
 from bids_flex.errors import NoMatchError, UsageError
 from tests.bids.test_inputs import SPACE, add_run, find, image, root  # noqa: F401 - the fixture
@@ -170,16 +170,16 @@ def test_the_description_of_the_data_set_is_not_needed_beside_images(root, conte
     assert len(find(root).usable) == 1
 
 
-@pytest.mark.parametrize(
-    "ending",
-    [
-        f"space-{SPACE}_desc-preproc_bold.nii.gz",
-        f"space-{SPACE}_desc-brain_mask.nii.gz",
-        f"space-{SPACE}_desc-preproc_bold.json",
-        "desc-confounds_timeseries.tsv",
-        "desc-confounds_timeseries.json",
-    ],
+ENDINGS = (
+    f"space-{SPACE}_desc-preproc_bold.nii.gz",
+    f"space-{SPACE}_desc-brain_mask.nii.gz",
+    f"space-{SPACE}_desc-preproc_bold.json",
+    "desc-confounds_timeseries.tsv",
+    "desc-confounds_timeseries.json",
 )
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_a_dangling_link_says_how_to_get_the_content(root, ending):  # noqa: F811
     for name in ("sub-01_task-rest", "sub-02_task-rest"):
         add_run(root, name)
@@ -189,6 +189,52 @@ def test_a_dangling_link_says_how_to_get_the_content(root, ending):  # noqa: F81
     found = find(root)
     assert [run.entities[0] for run in found.usable] == [("sub", "02")]
     assert f"{path.name}: the content is not here (a dangling link): datalad get {path}" in found.unusable[0].reason
+
+
+@pytest.mark.parametrize(
+    ("pointer", "told"),
+    [
+        (
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "is a pointer of git LFS, not the file: git lfs pull",
+        ),
+        ("/annex/objects/MD5E-s1--0.nii.gz\n", "is a pointer of git-annex, not the file: datalad get"),
+    ],
+)
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_pointer_says_how_to_get_the_content(root, ending, pointer, told):  # noqa: F811
+    for name in ("sub-01_task-rest", "sub-02_task-rest"):
+        add_run(root, name)
+    path = root / "sub-01" / "func" / f"sub-01_task-rest_{ending}"
+    path.write_text(pointer)
+    found = find(root)
+    assert [run.entities[0] for run in found.usable] == [("sub", "02")]
+    assert f"{path} {told}" in found.unusable[0].reason
+
+
+def test_greyordinates_alone_are_a_run_of_another_format(root):  # noqa: F811
+    bold = add_run(root, "sub-01_task-rest")
+    add_run(root, "sub-02_task-rest")
+    bold.unlink()
+    (bold.parent / "sub-01_task-rest_space-fsLR_den-91k_bold.dtseries.nii").touch()
+    found = find(root)
+    assert [run.entities[0] for run in found.usable] == [("sub", "02")]
+    assert "--file-format cifti reads its greyordinates" in found.unusable[0].reason
+
+
+@pytest.mark.parametrize(
+    ("described", "folder", "named"),
+    [
+        ({"GeneratedBy": [{"Name": "XCP-D"}]}, "some where", "xcp_d"),
+        ({"PipelineDescription": {"Name": "fMRIPrep"}}, "prep", "fmriprep"),
+        ({}, "HALFpipe (2)", "halfpipe_2"),
+        ({"GeneratedBy": [{"Name": "../../"}]}, "--", "source"),
+    ],
+)
+def test_a_data_set_is_named_after_its_program(tmp_path, described, folder, named):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "dataset_description.json").write_text(json.dumps(described))
+    assert data_set_name(tmp_path / folder) == named
 
 
 @pytest.mark.parametrize(

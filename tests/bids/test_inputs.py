@@ -137,8 +137,10 @@ def test_a_missing_file_fails_its_run_alone(root, ending, told):
 @pytest.mark.parametrize(
     ("stated", "in_header", "told"),
     [
-        (2.0, 2.5, "is 2 s in the sidecar but 2.5 s in the image header"),
+        (2.0, 2.5, "is 2 s in the sidecar but 2.5 s in the header"),
         (2000, 2.0, "looks like milliseconds"),
+        (2.0, 2000.0, "which looks like milliseconds whose unit was written as seconds"),
+        (101, 101.0, "looks like milliseconds"),
         (0, 2.0, "must be a number of seconds above 0"),
         ("2", 2.0, "is '2'; it must be a number"),
     ],
@@ -205,6 +207,8 @@ def test_nothing_matched_lists_what_there_is(root):
         find(root, "--participant-label", "09")
     with pytest.raises(NoMatchError, match=r"task-nback in .*; there is sub: 01; task: rest; space: MNI"):
         find(root, "--task-id", "nback")
+    with pytest.raises(NoMatchError, match=r"^no preprocessed run matches task-nback, run-1 in /"):
+        find(root, "--task-id", "nback", "--run-id", "1")
 
 
 def test_raw_data_is_told_from_derivatives(tmp_path, root):

@@ -190,3 +190,28 @@ def test_other_strategies_run_on_the_real_scan(shared, tmp_path, strategy):
     assert told["Censoring"] == {"before": 0, "after": 0, "min_segment": 5 if strategy == "scrub" else 1}
     assert told["StrategyCitations"][0].startswith("doi:")
     assert len(told["ConfoundColumns"]) == {"scrub": 32, "simple": 26, "24P+acompcor": 34}[strategy]
+
+
+def test_runs_with_too_few_minutes_left_are_refused(done, study, tmp_path):
+    """Of runs of equal length those are refused that lost more volumes than the best one."""
+    kept = {
+        path.name.split("_")[0]: json.loads(path.read_text())["Quality"]["kept_minutes"]
+        for path in done.rglob("*_desc-prior_dynamics.json")
+    }
+    limit = max(kept.values()) - 0.01
+    few = {name for name, minutes in kept.items() if minutes < limit}
+    assert 0 < len(few) < len(kept)
+    call = participant(study, tmp_path, *PRIOR_ALONE, "--min-time", limit)
+    rows = status(tmp_path)
+    failed = rows[rows["state"] == "failed"]
+    assert call.code == 1
+    assert {name.split("_")[0] for name in failed.index} == few
+    assert failed["reason"].str.contains(f"fewer than --min-time {limit:g}: ").all()
+
+
+@pytest.mark.parametrize("option", ["--participant-label", "--task-id"])
+def test_a_label_with_a_path_in_it_is_refused(study, tmp_path, option):
+    call = participant(study, tmp_path / "out", option, "../01")
+    assert call.code == 2
+    assert "../01" in call.err
+    assert not (tmp_path / "out").exists()
