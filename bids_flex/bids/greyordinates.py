@@ -48,8 +48,8 @@ def find_greyordinates(config: Config) -> Runs:
                 unusable.append(Unusable(name, str(error)))
     if not usable and not unusable:
         raise NoMatchError(
-            f"no run of those asked for has greyordinates (*{GREYORDINATES}) in {root}: run fMRIPrep with --cifti-output, or "
-            "choose --file-format nifti"
+            f"no run of those asked for has greyordinates (*{GREYORDINATES}) in {root}: "
+            "run fMRIPrep with --cifti-output, or choose --file-format nifti"
         )
     usable.sort(key=lambda run: run.name)
     return Runs(tuple(usable), *(tuple(sorted(some, key=lambda one: one.name)) for some in (unusable, left_out)))
@@ -60,11 +60,8 @@ def _runs_of(paths: tuple[Path, ...]) -> list[tuple[str, list[Path]]]:
     grouped: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
         entities = entities_of(path)
-        if (
-            path.name.endswith(GREYORDINATES)
-            and entities.get("desc", "preproc") == "preproc"
-            and "echo" not in entities
-        ):
+        whole = entities.get("desc", "preproc") == "preproc" and "echo" not in entities
+        if path.name.endswith(GREYORDINATES) and whole:
             named = {key: label for key, label in entities.items() if key not in OUTPUT_ENTITIES}
             grouped[join_entities(named)].append(path)
     return sorted(grouped.items())
