@@ -150,7 +150,8 @@ def test_giga_connectome_numbers_its_columns_and_states_a_frequency(tmp_path):
 
 
 def test_halfpipe_has_no_names_and_is_told_apart_by_features(tmp_path):
-    func = tmp_path / "sub-1" / "func"
+    # it sorts its files by task once more
+    func = tmp_path / "sub-1" / "func" / "task-rest"
     for feature in ("corr1", "corr2"):
         name = f"sub-1_task-rest_feature-{feature}_atlas-S_timeseries.tsv"
         save_table(func / name, make_series(1), None)
