@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -66,6 +66,15 @@ class Cohort:
         ``stage``, ``participants``, ``runs``: how many were found, usable, and are in the table.
     warnings : tuple of str
         What a reader of the table must know.
+    regions : pandas.DataFrame
+        ``participant_id``, ``session``, ``network``, ``regions`` (of the atlas), ``searched`` (in every run) and
+        ``missing`` (names): the region sets of each network and row of ``people``.
+    covariates : tuple of str
+        Columns that differ because runs do, to be added to every model; empty unless ``equalise`` is ``covariate``.
+    primary : str
+        The primary engine; ``valid_pairs`` is of this one.
+    rarefied_windows : mapping of str to int
+        Windows drawn for rarefied promiscuity, of the tables ``people`` and ``runs``.
     """
 
     people: pd.DataFrame
@@ -77,3 +86,7 @@ class Cohort:
     left_out: pd.DataFrame
     flow: pd.DataFrame
     warnings: tuple[str, ...]
+    regions: pd.DataFrame
+    covariates: tuple[str, ...] = ()
+    primary: str = "prior"
+    rarefied_windows: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,72 @@
+"""What a reader of the table must know, beside how runs differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bids_flex.cohort.select import Runs
+
+FEW_MINUTES, BETTER_MINUTES = 10.0, 20.0
+
+
+def warnings_of(runs: Runs, rows: pd.DataFrame) -> tuple[str, ...]:
+    """Say which engine lacks runs, whose runs are of several tasks or lengths, and who has little data."""
+    told = []
+    for engine, listed in runs.facts.items():
+        lacking = [_name(runs, number) for number, one in enumerate(listed) if one is None]
+        if lacking:
+            told.append(
+                f"{engine} has no results of {len(lacking)} runs ({_few(lacking)}): its measures are n/a there."
+            )
+        none = [_name(runs, i) for i, one in enumerate(listed) if one is not None and one.pairs == 0]
+        if none:
+            told.append(f"{engine} has no valid pair of windows in {len(none)} runs ({_few(none)}): they do not count.")
+    tasks = sorted({part for key in runs.keys for part in key[2].split("_") if part.startswith("task-")})
+    if len(tasks) > 1:
+        told.append(f"Runs are of several tasks ({', '.join(tasks)}), which are averaged.")
+    if unequal := _unequal_labels(runs):
+        told.append(
+            "Promiscuity of multilayer is an average of runs with unequal numbers of windows, on which it depends: "
+            f"{_few(unequal)}."
+        )
+    unknown = rows.loc[~np.isfinite(rows["mean_fd"]), "participant_id"].tolist()
+    if unknown:
+        told.append(f"Motion is not known of {len(unknown)} participants ({_few(unknown)}).")
+    return (*told, *_minutes(rows))
+
+
+def _name(runs: Runs, number: int) -> str:
+    label, session, run = runs.keys[number]
+    return "_".join(part for part in (f"sub-{label}", f"ses-{session}" if session else "", run) if part)
+
+
+def _few(names: list[str]) -> str:
+    """Name three, and count the others."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _unequal_labels(runs: Runs) -> list[str]:
+    """Name the participants whose runs of ``multilayer`` have unequal numbers of windows."""
+    found = []
+    for group in runs.groups:
+        given = (runs.facts.get("multilayer", [None] * len(runs.keys))[number] for number in group)
+        if len({one.windows for one in given if one is not None}) > 1:
+            found.append(runs.keys[group[0]][0])
+    return found
+
+
+def _minutes(rows: pd.DataFrame) -> list[str]:
+    """Say who has little usable data (Yang et al. 2021)."""
+    each = rows["kept_minutes"] / rows["runs"]
+    short, middling = int((each < FEW_MINUTES).sum()), int(((each >= FEW_MINUTES) & (each < BETTER_MINUTES)).sum())
+    told = []
+    if short:
+        told.append(f"{short} of {len(rows)} rows have fewer than 10 usable minutes a run (Yang 2021 wants 20 to 30).")
+    if middling:
+        told.append(f"{middling} of {len(rows)} rows have 10 to 20 usable minutes a run (Yang 2021 wants 20 to 30).")
+    return told
