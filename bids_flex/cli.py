@@ -11,6 +11,7 @@ from bids_flex import __version__
 from bids_flex.checks import check
 from bids_flex.config import ENGINES, PRESETS, Config, from_dict, read_toml, to_dict
 from bids_flex.errors import BidsFlexError, UsageError
+from bids_flex.group_options import add_group
 from bids_flex.input_options import add_input
 from bids_flex.options import add_cleaning
 
@@ -77,7 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_engines(parser)
     _add_multilayer(parser)
     _add_surrogates(parser)
-    _add_group(parser)
+    add_group(parser)
     _add_execution(parser)
     return parser
 
@@ -249,36 +250,6 @@ def _add_surrogates(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="what all random numbers follow from, permutations of the group level included (default: 0)",
-    )
-
-
-def _add_group(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("group level")
-    group.add_argument(
-        "--groups", dest="group.groups", metavar="COLUMN", help="column of participants.tsv to compare by"
-    )
-    group.add_argument(
-        "--covariates",
-        dest="group.covariates",
-        nargs="+",
-        metavar="COLUMN",
-        help="columns to adjust for (also: mean_fd)",
-    )
-    group.add_argument(
-        "--contrasts",
-        dest="group.contrasts",
-        nargs="+",
-        metavar="'A - B'",
-        help="planned contrasts (default: all pairs)",
-    )
-    group.add_argument(
-        "--n-permutations", dest="group.permutations", type=int, metavar="N", help="permutations (default: 10000)"
-    )
-    group.add_argument(
-        "--primary-engine",
-        dest="group.primary_engine",
-        choices=ENGINES,
-        help="whose measures the model is about (default: prior)",
     )
 
 

@@ -28,6 +28,8 @@ SurrogateKind = Literal["phase", "var", "iaaft", "temporal"]
 InputType = Literal["images", "timeseries"]
 FileFormat = Literal["nifti", "cifti"]
 Level = Literal["participant", "group"]
+Unit = Literal["participant", "session"]
+Equalise = Literal["none", "truncate", "covariate", "refuse"]
 
 ENGINES: tuple[EngineName, ...] = typing.get_args(EngineName)
 """All engines, in the order in which they run."""
@@ -197,13 +199,19 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class GroupSettings:
-    """The group model in its short form."""
+    """The group's table and models: files, and the short form of one."""
 
     groups: str | None = None
     covariates: tuple[str, ...] = ()
     contrasts: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     permutations: int = 10_000
     primary_engine: EngineName = "prior"
+    unit: Unit = "participant"
+    equalise: Equalise = "none"
+    max_mean_fd: float = 0.25
+    equivalence_bound: float = 0.5
+    harmonise: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

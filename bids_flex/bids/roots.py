@@ -113,7 +113,9 @@ def data_set_name(root: Path) -> str:
     str
         Lower case, letters, digits and underscores, such as ``fmriprep`` or ``xcp_d``.
     """
-    for name in (*_makers(root), root.name):
+    # what bids_flex has simulated is named after the folder that it stands for
+    makers = (name for name in _makers(root) if not name.startswith("bids_flex"))
+    for name in (*makers, root.name):
         if word := re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"):
             return word
     return "source"

@@ -228,6 +228,7 @@ def test_greyordinates_alone_are_a_run_of_another_format(root):  # noqa: F811
         ({"GeneratedBy": [{"Name": "XCP-D"}]}, "some where", "xcp_d"),
         ({"PipelineDescription": {"Name": "fMRIPrep"}}, "prep", "fmriprep"),
         ({}, "HALFpipe (2)", "halfpipe_2"),
+        ({"GeneratedBy": [{"Name": "bids_flex-simulate"}]}, "fmriprep", "fmriprep"),
         ({"GeneratedBy": [{"Name": "../../"}]}, "--", "source"),
     ],
 )

@@ -1,0 +1,10 @@
+"""A table of people and models to results: what is tested, how families are made, and what is asked again otherwise.
+
+Joins ``cohort`` with ``stats``; writes through ``bids/``.
+"""
+
+from bids_flex.comparison.compare import Comparison, compare
+from bids_flex.comparison.models import find_models
+from bids_flex.comparison.write import write_comparison
+
+__all__ = ["Comparison", "compare", "find_models", "write_comparison"]

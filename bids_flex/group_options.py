@@ -1,0 +1,69 @@
+"""Options of the group level; nothing heavy is imported here either."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bids_flex.config import ENGINES
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_group(parser: argparse.ArgumentParser) -> None:
+    """Add the table of people, its models and how they are tested."""
+    group = parser.add_argument_group("group level")
+    group.add_argument(
+        "--groups", dest="group.groups", metavar="COLUMN", help="column of participants.tsv to compare by"
+    )
+    group.add_argument(
+        "--covariates",
+        dest="group.covariates",
+        nargs="+",
+        metavar="COLUMN",
+        help="columns to adjust for (also: mean_fd)",
+    )
+    group.add_argument(
+        "--contrasts",
+        dest="group.contrasts",
+        nargs="+",
+        metavar="'A - B'",
+        help="planned contrasts (default: all pairs)",
+    )
+    group.add_argument(
+        "--n-permutations", dest="group.permutations", type=int, metavar="N", help="permutations (default: 10000)"
+    )
+    group.add_argument(
+        "--model",
+        dest="group.models",
+        nargs="+",
+        metavar="FILE",
+        help="BIDS Stats Models files, instead of or beside --groups",
+    )
+    group.add_argument(
+        "--unit",
+        dest="group.unit",
+        choices=("participant", "session"),
+        help="what a row of the table is; sessions get a mixed model as well (default: participant)",
+    )
+    group.add_argument(
+        "--equalise",
+        dest="group.equalise",
+        choices=("none", "truncate", "covariate", "refuse"),
+        help="where repetition time, windows or length differ between runs: only warn (default), cut all to the "
+        "smallest number of windows, add covariates, or refuse",
+    )
+    for option, name, metavar, what in (
+        ("--max-mean-fd", "max_mean_fd", "MM", "limit of the sensitivity analysis without high motion (default: 0.25)"),
+        ("--equivalence-bound", "equivalence_bound", "G", "bound of the equivalence tests in g (default: 0.5)"),
+    ):
+        group.add_argument(option, dest=f"group.{name}", metavar=metavar, type=float, help=what)
+    group.add_argument(
+        "--harmonise", dest="group.harmonise", metavar="COLUMN", help="take sites out with ComBat (extra harmonise)"
+    )
+    group.add_argument(
+        "--primary-engine",
+        dest="group.primary_engine",
+        choices=ENGINES,
+        help="whose measures the primary family is of (default: prior)",
+    )
