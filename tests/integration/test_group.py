@@ -41,32 +41,107 @@ def test_the_table_repeats_the_participants_sidecars(study, out):
     assert table["participant_id"].tolist() == ["01", "02", "03", "04", "05", "06"]
     for row in table.itertuples():
         told = json.loads(next((out / f"sub-{row.participant_id}").rglob("*_desc-prior_dynamics.json")).read_text())
-        assert row.flexibility == pytest.approx(told["Global"]["flexibility"], abs=1e-11)
-        assert row.promiscuity_SomMot == pytest.approx(told["Networks"]["SomMot"]["promiscuity"], abs=1e-11)
+        assert row.prior_flexibility == pytest.approx(told["Global"]["flexibility"], abs=1e-11)
+        assert row.prior_promiscuity_SomMot == pytest.approx(told["Networks"]["SomMot"]["promiscuity"], abs=1e-11)
+        other = json.loads(next((out / f"sub-{row.participant_id}").rglob("*-multilayer_dynamics.json")).read_text())
+        assert row.multilayer_flexibility == pytest.approx(other["Global"]["flexibility"], abs=1e-11)
+        null = other["NullModel"]["Global"]["flexibility"]
+        assert row.multilayer_flexibility_excess == pytest.approx(null["excess"], abs=1e-11)
         assert row.kept_minutes == pytest.approx(told["Quality"]["kept_minutes"], abs=1e-11)
         assert row.valid_pairs == told["Windows"]["ValidPairs"]
     assert not list((out / "group").glob("model-*"))
 
 
+def read(out, name, model="antidepressant"):
+    path = out / "group" / f"model-{model}_stat-{name}.tsv"
+    table = pd.read_csv(path, sep="\t", na_values=["n/a"], dtype={"participant_id": str})
+    assert set(table.columns) <= set(json.loads(path.with_suffix(".json").read_text()))
+    return table
+
+
 def test_a_model_is_written_with_its_people_and_its_words(study, out):
     call = group(study, out, "--groups", "antidepressant", "--contrasts", "user - nonuser")
     assert call.code == 0, call.err
-    tests = read_tests(out)
+    tests = read(out, "tests")
+    assert set(tests["family"].str.partition(":")[0].str.removesuffix(" (omnibus)")) == {
+        "primary", "exploratory", "networks", "regions", "global, other engine", "networks, other engine",
+        "regions, other engine",
+    }  # fmt: skip
     primary = tests[tests["family"] == "primary"]
-    assert primary["contrast"].tolist() == ["omnibus", "user - nonuser"] * 2
-    assert set(tests["family"]) == {"primary", "networks", "exploratory", "quality"}
+    assert primary["outcome"].tolist() == ["prior_flexibility", "prior_promiscuity"]
     assert (tests.loc[tests["family"] == "networks", "level"] == "network").all()
+    regions = tests[tests["level"] == "region"]
+    assert set(regions["correction"]) == {"max-T"}
+    assert (regions["p_adj"] >= regions["p_perm"] - 1e-12).all()
     table = pd.read_csv(out / "group" / "participants_dynamics.tsv", sep="\t")
-    means = table.groupby(np.array(["user", "nonuser", "control"] * 2))["flexibility"].mean()
-    difference = primary.loc[
-        (primary["measure"] == "flexibility") & (primary["contrast"] == "user - nonuser"), "estimate"
-    ]
-    assert difference.iloc[0] == pytest.approx(means["user"] - means["nonuser"], abs=1e-10)
+    means = table.groupby("antidepressant")["prior_flexibility"].mean()
+    assert primary["estimate"].iloc[0] == pytest.approx(means["user"] - means["nonuser"], abs=1e-10)
     model = json.loads((out / "group" / "model-antidepressant.json").read_text())
     assert model["PeopleInModel"] == 6
     assert any("rises with noise" in text for text in model["Warnings"])
-    described = json.loads((out / "group" / "model-antidepressant_stat-tests.json").read_text())
-    assert set(tests.columns) <= set(described)
+    families = read(out, "families")
+    assert families["tests"].sum() == tests["p_perm"].notna().sum()
+    assert read(out, "flow")[["stage", "participants"]].to_numpy().tolist() == [
+        ["found", 6], ["usable", 6], ["in table", 6], ["in model", 6],
+    ]  # fmt: skip
+
+
+def test_quality_and_sensitivity_stand_beside_the_primary_family(study, out):
+    words = ["--groups", "antidepressant", "--contrasts", "user - nonuser", "--max-mean-fd", "0.0001"]
+    assert group(study, out, *words).code == 0
+    quality = read(out, "quality").set_index(["outcome", "contrast"])
+    table = pd.read_csv(out / "group" / "participants_dynamics.tsv", sep="\t")
+    means = table.groupby("antidepressant")[["mean_fd", "multilayer_modularity"]].mean()
+    for name in means:
+        difference = quality.loc[(name, "user - nonuser"), "estimate"]
+        assert difference == pytest.approx(means.loc["user", name] - means.loc["nonuser", name], abs=1e-10)
+    sensitivity = read(out, "sensitivity").set_index("analysis")
+    assert set(sensitivity.index) == {
+        "motion and kept share as covariates", "mean displacement at most 0.0001 mm", "the other engine (multilayer)",
+        "excess of multilayer", "z of multilayer", "rarefied promiscuity of prior",
+    }  # fmt: skip
+    still = sensitivity.loc["mean displacement at most 0.0001 mm"]
+    assert isinstance(still["reason"], str), "nobody lies so still, and a row says what that leaves"
+    assert not sensitivity["outcome"].isin(["prior_flexibility_excess", "prior_flexibility_z"]).any()
+    excess = sensitivity.loc["excess of multilayer"].query("outcome == 'multilayer_flexibility_excess'")
+    means = table.groupby("antidepressant")["multilayer_flexibility_excess"].mean()
+    found = excess.loc[excess["contrast"] == "user - nonuser", "estimate"].iloc[0]
+    assert found == pytest.approx(means["user"] - means["nonuser"], abs=1e-10)
+    correlations = read(out, "qualitycorrelations").set_index(["measure", "quality", "kind"])
+    expected = table["prior_flexibility"].corr(table["mean_absolute_r"])
+    assert correlations.loc[("prior_flexibility", "mean_absolute_r", "plain"), "r"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_short_form_writes_the_model_that_it_stands_for(study, out, tmp_path):
+    words = ["--groups", "antidepressant", "--covariates", "age", "--contrasts", "user - nonuser"]
+    assert group(study, out, *words).code == 0
+    first = read(out, "tests")
+    document = json.loads((out / "group" / "model-antidepressant_smdl.json").read_text())
+    document["Name"] = "from file"
+    file = tmp_path / "model.json"
+    file.write_text(json.dumps(document))
+    assert group(study, out, *words, "--model", file).code == 0
+    second = read(out, "tests", "fromfile").assign(model="antidepressant")
+    pd.testing.assert_frame_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "told"),
+    [
+        (None, 66, "cannot be read (No such file or directory)"),
+        ("{", 65, "is not JSON"),
+        ("[]", 65, "holds no JSON object"),
+        ("{}", 65, "is no BIDS Stats Model"),
+    ],
+)
+def test_a_bad_model_file_leaves_nothing(study, out, tmp_path, content, code, told):
+    file = tmp_path / "model.json"
+    if content is not None:
+        file.write_text(content)
+    call = group(study, out, "--model", file)
+    assert call.code == code
+    assert told in call.err
+    assert not (out / "group").exists()
 
 
 def test_the_seed_decides_and_is_told(study, out):
@@ -81,16 +156,9 @@ def test_the_seed_decides_and_is_told(study, out):
 def test_the_other_engine_has_a_table_of_its_own_or_is_the_primary_one(study, out):
     call = group(study, out, "--groups", "antidepressant", "--primary-engine", "multilayer")
     assert call.code == 0, call.err
-    for engine, name in (("multilayer", "participants"), ("prior", "participants_desc-prior")):
-        table = pd.read_csv(out / "group" / f"{name}_dynamics.tsv", sep="\t", dtype={"participant_id": str})
-        told = json.loads((out / "group" / f"{name}_dynamics.json").read_text())
-        assert told["Engine"] == engine
-        for row in table.itertuples():
-            own = json.loads(
-                next((out / f"sub-{row.participant_id}").rglob(f"*_desc-{engine}_dynamics.json")).read_text()
-            )
-            assert row.flexibility == pytest.approx(own["Global"]["flexibility"], abs=1e-11)
-    assert set(read_tests(out)["engine"]) == {"multilayer"}
+    tests = read_tests(out)
+    assert set(tests.loc[tests["family"].str.startswith("primary"), "engine"]) == {"multilayer"}
+    assert set(tests.loc[tests["family"].str.contains("other engine"), "engine"]) == {"prior"}
     model = json.loads((out / "group" / "model-antidepressant.json").read_text())
     assert model["PrimaryEngine"] == "multilayer"
     assert "multilayer engine" in model["Warnings"][0]
@@ -115,10 +183,10 @@ def test_who_is_left_out_is_listed(changed, out):
     table.to_csv(changed.root / "participants.tsv", sep="\t", index=False)
     call = group(changed, out, "--groups", "drug", "--covariates", "age")
     assert call.code == 0, call.err
-    assert json.loads((out / "group" / "model-drug.json").read_text())["LeftOut"] == [
-        {"Participant": "06", "Reason": "not in participants.tsv"},
-        {"Participant": "77", "Reason": "no results of the participant level"},
-        {"Participant": "01", "Outcome": "all", "Reason": "no value in age"},
+    assert read(out, "leftout", "drug").to_numpy().tolist() == [
+        ["06", "all", "not in participants.tsv"],
+        ["77", "all", "no results of the participant level"],
+        ["01", "all", "no value in age"],
     ]
 
 
@@ -129,7 +197,7 @@ def test_who_is_left_out_is_listed(changed, out):
         (lambda t: t.assign(drug="same"), ["--groups", "drug"], 65, "column drug has one level or none"),
         (lambda t: pd.concat([t, t.iloc[[0]]]), ["--groups", "sex"], 65, "more than one row for 01"),
         (lambda t: t.rename(columns={"participant_id": "id"}), ["--groups", "sex"], 65, "has no column participant_id"),
-        (lambda t: t.assign(flexibility=1), ["--groups", "sex"], 65, "has the name of a measure"),
+        (lambda t: t.assign(prior_flexibility=1), ["--groups", "sex"], 65, "has the name of a measure"),
         (lambda t: t.assign(participant_id="x" + t["participant_id"]), ["--groups", "sex"], 65, "nobody with results"),
         (None, ["--groups", "antidepressant", "--contrasts", "user - placebo"], 2, "is no contrast of antidepressant"),
         (None, ["--groups", "antidepressant", "--covariates", "age", "education", "site"], 65, "cannot carry a model"),
@@ -167,13 +235,13 @@ def test_runs_of_a_person_are_weighted_by_their_pairs(tmp_path):
     told = [json.loads(path.read_text()) for path in sorted(out.rglob("*_desc-prior_dynamics.json"))]
     pairs = np.array([one["Windows"]["ValidPairs"] for one in told])
     expected = np.average([one["Global"]["flexibility"] for one in told], weights=pairs)
-    assert row["flexibility"] == pytest.approx(expected, abs=1e-11)
+    assert row["prior_flexibility"] == pytest.approx(expected, abs=1e-11)
     assert row["runs"] == 2
     assert row["kept_minutes"] == pytest.approx(sum(one["Quality"]["kept_minutes"] for one in told))
     # promiscuity counts the networks that a region takes over both runs
     labels = [pd.read_csv(path, sep="\t").iloc[:, 3:] for path in sorted(out.rglob("*_desc-prior_communities.tsv"))]
     taken = pd.concat(labels).nunique()
-    assert row["promiscuity"] == pytest.approx(((taken - 1) / 6).mean(), abs=1e-11)
+    assert row["prior_promiscuity"] == pytest.approx(((taken - 1) / 6).mean(), abs=1e-11)
 
 
 @pytest.mark.parametrize("zero", [False, True])
@@ -186,15 +254,15 @@ def test_planted_effects_are_found_and_absent_ones_are_not(tmp_path, zero):
     words = ["--groups", "antidepressant", "--contrasts", "user - nonuser", "user - control"]
     assert group(study, out, *words).code == 0
     tests = read_tests(out)
-    tests = tests[tests["measure"].isin(["flexibility", "promiscuity"])]
+    tests = tests[tests["measure"].isin(["flexibility", "promiscuity"]) & (tests["level"] != "region")]
     glob = tests[(tests["level"] == "global") & (tests["contrast"] != "omnibus")]
     somatomotor = tests[(tests["network"] == "SomMot") & (tests["contrast"] == "user - control")]
     if zero:
-        assert (glob["p_adjusted"] > 0.05).all()
-        assert (tests.loc[tests["contrast"] == "omnibus", "p_adjusted"] > 0.05).all()
+        assert (glob["p_adj"] > 0.05).all()
+        assert (tests.loc[tests["contrast"] == "omnibus", "p_adj"] > 0.05).all()
     else:
         assert (glob["estimate"] > 0).all()
-        assert (glob["p_adjusted"] < 0.05).all()
+        assert (glob["p_adj"] < 0.05).all()
         flexible = somatomotor[somatomotor["measure"] == "flexibility"]
         assert flexible["estimate"].iloc[0] > glob["estimate"].min()
-        assert (flexible["p_permutation"] < 0.05).all()
+        assert (flexible["p_perm"] < 0.05).all()

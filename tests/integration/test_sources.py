@@ -112,7 +112,7 @@ def test_the_same_group_level_serves(xcpd, analysed):
     assert call.code == 0, call.err
     table = pd.read_csv(analysed / "group" / "participants_dynamics.tsv", sep="\t", na_values=["n/a"])
     np.testing.assert_allclose(table["mean_fd"], 0.1 * np.arange(1, 7))
-    assert table["flexibility"].notna().all()
+    assert table["prior_flexibility"].notna().all()
 
 
 def found(root, *options):
@@ -282,4 +282,4 @@ def test_21_people_of_the_human_connectome_project(shared, tmp_path):
     assert bids_flex(bids, out, "group").code == 0
     table = pd.read_csv(out / "group" / "participants_dynamics.tsv", sep="\t", na_values=["n/a"])
     assert len(table) == 21
-    assert table[["flexibility", "promiscuity"]].notna().all().all()
+    assert table[["prior_flexibility", "prior_promiscuity"]].notna().all().all()
