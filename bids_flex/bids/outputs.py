@@ -17,13 +17,16 @@ from bids_flex.bids.names import join_entities
 from bids_flex.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pandas as pd
 
     from bids_flex.bids.inputs import Run
 
 BIDS_VERSION = "1.11.0"
+ROWS_AT_ONCE = 250
+"""Rows of a table that are turned into text together: the table of ten thousand people would be gigabytes of it."""
+
 BIDSIGNORE = """\
 # Derivatives that BIDS does not name yet; patterns of file names, no folders with a trailing slash.
 **/*_relmat.tsv
@@ -69,8 +72,15 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
-def write_atomic(path: Path, text: str) -> None:
+def write_atomic(path: Path, text: str | Iterable[str]) -> None:
     """Write a file whole or not at all: a temporary file beside it takes its place when it is complete.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    text : str or iterable of str
+        Its content; parts are written as they come, so that they need not fit into memory together.
 
     Raises
     ------
@@ -82,17 +92,20 @@ def write_atomic(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".bids_flex-")
         with os.fdopen(descriptor, "w", encoding="utf8", newline="\n") as file:
-            file.write(text)
+            for part in (text,) if isinstance(text, str) else text:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
             # mkstemp makes private files; outputs follow the user's umask like any other
             os.fchmod(file.fileno(), 0o666 & ~_umask())
         Path(temporary).replace(path)
     except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror}): check the disk's free space") from error
+    finally:
+        # nothing is left under that name once the file has taken its place
         if temporary is not None:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written ({error.strerror}): check the disk's free space") from error
 
 
 @cache
@@ -150,9 +163,35 @@ def write_table(
     KeyError
         When a column is described nowhere: a defect of ours.
     """
+    starts = range(0, max(len(table), 1), ROWS_AT_ONCE)
+    write_table_parts(path, (table.iloc[start : start + ROWS_AT_ONCE] for start in starts), extra, columns)
+
+
+def write_table_parts(
+    path: Path,
+    parts: Iterable[pd.DataFrame],
+    extra: Mapping[str, Any],
+    columns: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Write a table part by part, as :func:`write_table` does; the first part names the columns of all.
+
+    Raises
+    ------
+    KeyError
+        When a column is described nowhere: a defect of ours; no file is written then.
+    """
     known = {**column_dictionary(), **(columns or {})}
-    described = {str(name): known[str(name)] for name in table.columns}
-    write_atomic(path, table.to_csv(sep="\t", index=False, na_rep="n/a", float_format="%.12g", lineterminator="\n"))
+    described: dict[str, Any] = {}
+
+    def texts() -> Iterator[str]:
+        for part in parts:
+            first = not described
+            described.update({str(name): known[str(name)] for name in part.columns} if first else {})
+            yield part.to_csv(
+                sep="\t", index=False, header=first, na_rep="n/a", float_format="%.12g", lineterminator="\n"
+            )
+
+    write_atomic(path, texts())
     write_json(path.with_suffix(".json"), {**described, **extra})
 
 

@@ -4,6 +4,8 @@ Knows neither nipype nor pybids nor statistics; files are read and written by ``
 """
 
 from bids_flex.cohort.gather import gather
+from bids_flex.cohort.long import long_table
 from bids_flex.cohort.people import Cohort, Column
+from bids_flex.cohort.write import write_cohort, write_long
 
-__all__ = ["Cohort", "Column", "gather"]
+__all__ = ["Cohort", "Column", "gather", "long_table", "write_cohort", "write_long"]

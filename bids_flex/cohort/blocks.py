@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_flex.bids.summaries import AGAIN, read_labels, read_regions
-from bids_flex.cohort.facts import KINDS, column_of, layout_of, scaled
+from bids_flex.cohort.facts import ALL_KINDS, column_of, layout_of, scaled
 from bids_flex.dynamics import profile
 from bids_flex.errors import DatasetFileError
 
@@ -67,7 +67,7 @@ def filled(items: Sequence[Facts | None], row_of: Callable[[Facts], Row]) -> Blo
 def whole_row(facts: Facts) -> Row:
     """Read everything of a run: global and network values, and those of regions."""
     table = regions_of(facts)
-    of_regions = _region_layout(facts.engine, table.regions, table.networks, table.columns)
+    of_regions = region_layout(facts.engine, table.regions, table.networks, table.columns)
     values = scaled(of_regions, table.values.T.ravel(), facts.pairs, facts.searched)
     return _joined(facts.layout, of_regions), np.concatenate([facts.values, values])
 
@@ -88,11 +88,11 @@ def _joined(first: Layout, second: Layout) -> Layout:
 
 
 @cache
-def _region_layout(engine: str, regions: tuple[str, ...], networks: tuple[str, ...], names: tuple[str, ...]) -> Layout:
+def region_layout(engine: str, regions: tuple[str, ...], networks: tuple[str, ...], names: tuple[str, ...]) -> Layout:
     """Name the values of a table of regions, column after column."""
     found = []
     for name in names:
-        kind = next((kind for kind in KINDS if name.endswith(f"_{kind}")), "observed")
+        kind = next((kind for kind in ALL_KINDS if name.endswith(f"_{kind}")), "observed")
         measure = name.removesuffix(f"_{kind}")
         found += [
             column_of(engine, measure, kind, "region", "" if network == "n/a" else network, region)
@@ -160,4 +160,4 @@ def _observed_layout(
     """Name the values of :func:`truncated_row`."""
     found = [column_of(engine, name, "observed", "global") for name in (*measures, "persistence")]
     found += [column_of(engine, name, "observed", "network", network) for name in measures for network in networks]
-    return _joined(layout_of(tuple(found)), _region_layout(engine, regions, within, measures))
+    return _joined(layout_of(tuple(found)), region_layout(engine, regions, within, measures))

@@ -45,6 +45,9 @@ ENGINE_QUALITY: dict[str, dict[str, tuple[str, ...]]] = {
 """Quality of a search, and where summaries tell it."""
 
 KINDS: tuple[Kind, ...] = ("excess", "z")
+ALL_KINDS: tuple[Kind, ...] = ("null_mean", "null_sd", "excess", "z", "p")
+"""What is said of a measure beside its observed value: in wide tables, and in the long one."""
+
 NOT_OF_A_RUN = ("sub", "ses", "space", "res", "den", "atlas", "seg", "scale", "stat", "desc")
 
 
@@ -59,7 +62,7 @@ class Layout:
 
 def layout_of(columns: tuple[Column, ...]) -> Layout:
     """Make a layout of columns; do it once for all runs that share them."""
-    counts = [one.measure == "cohesion_strength" and one.kind != "z" for one in columns]
+    counts = [one.measure == "cohesion_strength" and one.kind not in {"z", "p"} for one in columns]
     return Layout(columns, np.array(counts, dtype=bool))
 
 
@@ -204,7 +207,7 @@ def _facts(result: RunResult) -> Facts:
     told, entities = result.summary, result.entities
     windows, engine = told["Windows"], str(told["Engine"])
     pairs, searched = int(windows["ValidPairs"]), int(told["Regions"]["Searched"])
-    layout = _layout_told(engine, told)
+    layout, values = told_row(told)
     return Facts(
         path=result.path,
         engine=engine,
@@ -222,7 +225,7 @@ def _facts(result: RunResult) -> Facts:
         missing=tuple(told["Regions"]["Missing"]),
         quality=_quality(engine, told),
         layout=layout,
-        values=scaled(layout, _values_told(told), pairs, searched),
+        values=scaled(layout, values, pairs, searched),
     )
 
 
@@ -250,39 +253,8 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _layout_told(engine: str, told: Mapping[str, Any]) -> Layout:
-    """Name the values of a summary, in the order of :func:`_values_told`."""
-    networks = told["Networks"]
-    of_networks = tuple(next(iter(networks.values()))) if networks else ()
-    return _layout(
-        engine, tuple(told["Global"]), of_networks, tuple(told["NullModel"].get("Global", ())), tuple(networks)
-    )
-
-
-@cache
-def _layout(
-    engine: str,
-    measures: tuple[str, ...],
-    of_networks: tuple[str, ...],
-    held: tuple[str, ...],
-    networks: tuple[str, ...],
-) -> Layout:
-    places = [("global", "", measures), *(("network", name, of_networks) for name in networks)]
-    found = []
-    for level, network, names in places:
-        found += [column_of(engine, name, "observed", level, network) for name in names]
-        found += [column_of(engine, name, kind, level, network) for kind in KINDS for name in held]
-    return layout_of(tuple(found))
-
-
-def column_of(engine: str, measure: str, kind: Any, level: Any, network: str = "", region: str = "") -> Column:  # noqa: ANN401
-    """Name a column: ``ENGINE_MEASURE[_KIND][_NETWORK or _REGION]``."""
-    parts = (engine, measure, "" if kind == "observed" else kind, region or network)
-    return Column("_".join(part for part in parts if part), engine, measure, kind, level, network, region)
-
-
-def _values_told(told: Mapping[str, Any]) -> Floats:
-    """List the values of a summary: for the whole brain and each network, observed ones, excess, z."""
+def told_row(told: Mapping[str, Any], kinds: tuple[Kind, ...] = KINDS) -> tuple[Layout, Floats]:
+    """List the values of a summary: for the whole brain and each network, observed ones, and what null models say."""
     null: dict[str, Any] = told["NullModel"]
     networks: dict[str, Any] = told["Networks"]
     held = tuple(null.get("Global", ()))
@@ -292,8 +264,33 @@ def _values_told(told: Mapping[str, Any]) -> Floats:
     listed: list[float | None] = []
     for observed, compared in levels:
         listed += observed.values()
-        listed += [compared[name][kind] for kind in KINDS for name in held]
-    return np.array(listed, dtype=np.float64)
+        listed += [compared[name][kind] for kind in kinds for name in held]
+    of_networks = tuple(levels[-1][0]) if networks else ()
+    layout = _layout(str(told["Engine"]), tuple(told["Global"]), of_networks, held, tuple(networks), kinds)
+    return layout, np.array(listed, dtype=np.float64)
+
+
+@cache
+def _layout(
+    engine: str,
+    measures: tuple[str, ...],
+    of_networks: tuple[str, ...],
+    held: tuple[str, ...],
+    networks: tuple[str, ...],
+    kinds: tuple[Kind, ...],
+) -> Layout:
+    places = [("global", "", measures), *(("network", name, of_networks) for name in networks)]
+    found = []
+    for level, network, names in places:
+        found += [column_of(engine, name, "observed", level, network) for name in names]
+        found += [column_of(engine, name, kind, level, network) for kind in kinds for name in held]
+    return layout_of(tuple(found))
+
+
+def column_of(engine: str, measure: str, kind: Any, level: Any, network: str = "", region: str = "") -> Column:  # noqa: ANN401
+    """Name a column: ``ENGINE_MEASURE[_KIND][_NETWORK or _REGION]``."""
+    parts = (engine, measure, "" if kind == "observed" else kind, region or network)
+    return Column("_".join(part for part in parts if part), engine, measure, kind, level, network, region)
 
 
 def scaled(layout: Layout, values: Floats, pairs: int, searched: int) -> Floats:

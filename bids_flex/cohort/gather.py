@@ -115,6 +115,7 @@ def gather(
         covariates=covariates,
         primary=primary,
         rarefied_windows=drawn,
+        sources={engine: tuple(one.path if one else None for one in listed) for engine, listed in runs.facts.items()},
     )
     return _merged(cohort, selected.tables, rows, unit)
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import pandas as pd
 
 Level = Literal["global", "network", "region"]
-Kind = Literal["observed", "excess", "z"]
+Kind = Literal["observed", "null_mean", "null_sd", "excess", "z", "p"]
+"""Columns of a table of people are of three kinds: observed, excess, z; the long table of runs has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class Cohort:
         The primary engine; ``valid_pairs`` is of this one.
     rarefied_windows : mapping of str to int
         Windows drawn for rarefied promiscuity, of the tables ``people`` and ``runs``.
+    sources : mapping of str to tuple of Path or None
+        By engine, the summary of each row of ``runs``.
     """
 
     people: pd.DataFrame
@@ -90,3 +94,4 @@ class Cohort:
     covariates: tuple[str, ...] = ()
     primary: str = "prior"
     rarefied_windows: Mapping[str, int] = field(default_factory=dict)
+    sources: Mapping[str, tuple[Path | None, ...]] = field(default_factory=dict)
