@@ -115,7 +115,7 @@ def gather(
         covariates=covariates,
         primary=primary,
         rarefied_windows=drawn,
-        sources={engine: tuple(map(_path, listed)) for engine, listed in runs.facts.items()},
+        sources={engine: tuple(one.path if one else None for one in listed) for engine, listed in runs.facts.items()},
     )
     return _merged(cohort, selected.tables, rows, unit)
 
@@ -237,10 +237,6 @@ def _rows(runs: Runs, groups: Sequence[Sequence[int]], primary: str, cut: Mappin
         told[f"{engine}_windows"] = _sums(np.minimum(windows, cut.get(engine, np.inf)), groups).astype(np.int64)
         told[f"{engine}_valid_pairs"] = _sums(pairs, groups).astype(np.int64)
     return pd.DataFrame(told)
-
-
-def _path(facts: Facts | None) -> Path | None:
-    return None if facts is None else facts.path
 
 
 def _quality(name: str, facts: Facts) -> float:
