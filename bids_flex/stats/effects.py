@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+FAR_OUT = 1e4
+"""A t above this comes from a fit that is all but perfect."""
+
 
 class Effect(NamedTuple):
     """An effect size with its confidence interval."""
@@ -66,8 +69,13 @@ def small_sample_correction(df: int) -> float:
 def noncentral_t_interval(t: float, df: int, confidence: float) -> tuple[float, float]:
     """Find the noncentralities at which t would be just as extreme as the confidence allows."""
     from scipy.special import nctdtr, nctdtrinc
+    from scipy.stats import chi2
 
     def limit(share: float) -> float:
+        # so far out only the estimate of the variance is uncertain, and scipy's search would never end
+        if abs(t) > FAR_OUT:
+            quantile = chi2.isf(share, df) if t > 0 else chi2.ppf(share, df)
+            return float(t * np.sqrt(quantile / df))
         return _polished(lambda nc: float(nctdtr(df, nc, t)) - share, float(nctdtrinc(df, share, t)))
 
     tail = (1 - confidence) / 2
@@ -91,6 +99,7 @@ def partial_eta_squared(f: float, df1: int, df2: int, confidence: float = 0.95) 
     Steiger 2004, doi 10.1037/1082-989X.9.2.164
     """
     from scipy.special import fdtr, ncfdtr, ncfdtrinc
+    from scipy.stats import chi2
 
     if not np.isfinite(f):
         return Effect(np.nan, np.nan, np.nan)
@@ -101,6 +110,8 @@ def partial_eta_squared(f: float, df1: int, df2: int, confidence: float = 0.95) 
     def limit(share: float) -> float:
         if below <= share:
             return 0.0
+        if f > FAR_OUT**2:
+            return float(f * df1 * chi2.isf(share, df2) / df2)
         return _polished(lambda nc: float(ncfdtr(df1, df2, nc, f)) - share, float(ncfdtrinc(df1, df2, share, f)))
 
     limits = limit(1 - tail), limit(tail)

@@ -64,7 +64,7 @@ def test_a_model_is_written_with_its_people_and_its_words(study, out):
     assert call.code == 0, call.err
     tests = read(out, "tests")
     assert set(tests["family"].str.partition(":")[0].str.removesuffix(" (omnibus)")) == {
-        "primary", "exploratory", "networks", "regions", "global, other engine", "networks, other engine",
+        "primary", "exploratory", "exploratory, other engine", "networks", "regions", "global, other engine", "networks, other engine",
         "regions, other engine",
     }  # fmt: skip
     primary = tests[tests["family"] == "primary"]
