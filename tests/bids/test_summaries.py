@@ -28,11 +28,11 @@ def test_labels_of_any_length_are_read_as_they_were_written(tmp_path_factory, wi
     assert found.regions == tuple(f"R{i}" for i in range(regions))
 
 
-@pytest.mark.parametrize("word", ["x", "-", ":", "1 1", ""])
-def test_what_is_no_label_is_named(tmp_path, word):
+@pytest.mark.parametrize("fields", ["1\tx", "1\t-", "1\t:", "1\t1 1", "1\t", "111"])
+def test_what_is_no_label_is_named(tmp_path, fields):
     path = write_labels(tmp_path, [[1, 2], [1, 1]])
     file = tmp_path / "sub-01_desc-prior_communities.tsv"
-    file.write_text(file.read_text().replace("30\t1\t1\n", f"30\t1\t{word}\n"))
+    file.write_text(file.read_text().replace("30\t1\t1\n", f"30\t{fields}\n"))
     with pytest.raises(DatasetFileError, match=r"_communities\.tsv"):
         read_labels(path, "prior")
 
