@@ -64,15 +64,17 @@ def test_a_model_is_written_with_its_people_and_its_words(study, out):
     assert call.code == 0, call.err
     tests = read(out, "tests")
     assert set(tests["family"].str.partition(":")[0].str.removesuffix(" (omnibus)")) == {
-        "primary", "exploratory", "exploratory, other engine", "networks", "regions", "global, other engine", "networks, other engine",
-        "regions, other engine",
+        "primary", "exploratory", "networks", "regions", "global, other engine", "exploratory, other engine",
+        "networks, other engine", "regions, other engine",
     }  # fmt: skip
     primary = tests[tests["family"] == "primary"]
     assert primary["outcome"].tolist() == ["prior_flexibility", "prior_promiscuity"]
     assert (tests.loc[tests["family"] == "networks", "level"] == "network").all()
     regions = tests[tests["level"] == "region"]
     assert set(regions["correction"]) == {"max-T"}
-    assert (regions["p_adj"] >= regions["p_perm"] - 1e-12).all()
+    tested = regions.dropna(subset="p_perm")
+    assert len(tested) >= len(regions) / 2
+    assert (tested["p_adj"] >= tested["p_perm"] - 1e-12).all()
     table = pd.read_csv(out / "group" / "participants_dynamics.tsv", sep="\t")
     means = table.groupby("antidepressant")["prior_flexibility"].mean()
     assert primary["estimate"].iloc[0] == pytest.approx(means["user"] - means["nonuser"], abs=1e-10)
