@@ -22,6 +22,7 @@ def check(config: Config) -> None:
     """
     science = config.science
     denoise, nprocs = science.denoise, config.execution.nprocs
+    bound = config.group.equivalence_bound
     band = 0 < denoise.high_pass_hz < denoise.low_pass_hz
     _refuse(
         ("denoise.high_pass_hz", denoise.high_pass_hz, band, "below low_pass_hz"),
@@ -41,6 +42,8 @@ def check(config: Config) -> None:
         ),
         ("engines", list(science.engines), len(set(science.engines)) == len(science.engines) > 0, "one, or both once"),
         ("random_seed", science.random_seed, science.random_seed >= 0, "at least 0"),
+        ("group.max_mean_fd", config.group.max_mean_fd, config.group.max_mean_fd > 0, "above 0 mm"),
+        ("group.equivalence_bound", bound, 0 < bound < 100, "above 0, in units of g"),
         ("group.permutations", config.group.permutations, config.group.permutations > 0, "at least 1"),
         ("execution.nprocs", nprocs, nprocs is None or nprocs > 0, "at least 1"),
     )

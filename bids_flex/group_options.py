@@ -44,7 +44,7 @@ def add_group(parser: argparse.ArgumentParser) -> None:
         "--unit",
         dest="group.unit",
         choices=("participant", "session"),
-        help="what a row of the table is (default: participant)",
+        help="what a row of the table is; sessions get a mixed model as well (default: participant)",
     )
     group.add_argument(
         "--equalise",

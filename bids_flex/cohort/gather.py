@@ -48,7 +48,6 @@ def gather(
     primary: str = "prior",
     unit: Unit = "participant",
     equalise: Equalise = "none",
-    max_mean_fd: float | None = None,
 ) -> Cohort:
     """Read all results of the participant level into one table of people.
 
@@ -67,8 +66,6 @@ def gather(
     equalise : {"none", "truncate", "covariate", "refuse"}
         What to do when repetition time, windows or length differ between runs: only warn, cut all runs to the smallest
         number of windows, name columns that are to be covariates, or refuse.
-    max_mean_fd : float, optional
-        Rows with a higher mean framewise displacement (mm) are left out.
 
     Returns
     -------
@@ -79,15 +76,15 @@ def gather(
     Raises
     ------
     UsageError
-        When ``unit``, ``equalise`` or ``max_mean_fd`` makes no sense.
+        When ``unit`` or ``equalise`` makes no sense.
     NoMatchError
         When there are no results, or none of an engine that was asked for.
     DatasetFileError
         When a file is not whole, settings are mixed, runs differ and ``equalise`` refuses, or nobody is left.
     """
-    _check(unit, equalise, max_mean_fd)
+    _check(unit, equalise)
     facts = read_facts(output_dir, engines, primary)
-    selected = select_runs(output_dir, bids_dir, facts, primary, unit, max_mean_fd)
+    selected = select_runs(output_dir, bids_dir, facts, primary, unit)
     there = selected.runs.given()
     if equalise == "refuse":
         refuse_unequal(there)
@@ -159,14 +156,12 @@ def _merged(cohort: Cohort, tables: Sequence[PeopleTable], rows: pd.DataFrame, u
     )
 
 
-def _check(unit: str, equalise: str, max_mean_fd: float | None) -> None:
+def _check(unit: str, equalise: str) -> None:
     """Refuse arguments that make no sense."""
     if unit not in {"participant", "session"}:
         raise UsageError(f"unit is {unit!r}; it must be participant or session")
     if equalise not in {"none", "truncate", "covariate", "refuse"}:
         raise UsageError(f"equalise is {equalise!r}; it must be none, truncate, covariate or refuse")
-    if max_mean_fd is not None and not max_mean_fd > 0:
-        raise UsageError(f"max_mean_fd is {max_mean_fd}; it must be above 0 mm")
 
 
 def _observed(runs: Runs, cut: Mapping[str, int], primary: str) -> tuple[Runs, dict[str, Block]]:

@@ -9,7 +9,6 @@ import numpy as np
 
 from bids_flex.bids.tables import read_people_tables
 from bids_flex.cohort import losses
-from bids_flex.cohort.average import weighted
 from bids_flex.cohort.facts import COMMON_QUALITY
 from bids_flex.cohort.losses import Loss
 from bids_flex.errors import DatasetFileError
@@ -69,9 +68,7 @@ class Selected:
     flow: pd.DataFrame
 
 
-def select_runs(
-    output_dir: Path, bids_dir: Path, facts: ByEngine, primary: str, unit: Unit, max_mean_fd: float | None
-) -> Selected:
+def select_runs(output_dir: Path, bids_dir: Path, facts: ByEngine, primary: str, unit: Unit) -> Selected:
     """Choose the runs that make the table.
 
     Raises
@@ -87,9 +84,8 @@ def select_runs(
         raise DatasetFileError(f"{output_dir}: no run has a valid pair of windows: analyse longer runs, or censor less")
     tables = read_people_tables(bids_dir, sorted({key[0] for key in found}))
     one_sided, kept = _in_both(usable, tables)
-    moving, kept = _still(arranged(kept, facts, primary, unit), max_mean_fd, unit)
     flow = losses.flow_table({"found": [*found, *unusable], "usable": usable, "in table": kept})
-    everyone = tuple(sorted([*lost, *one_sided, *moving]))
+    everyone = tuple(sorted([*lost, *one_sided]))
     return Selected(arranged(kept, facts, primary, unit), tables, everyone, flow)
 
 
@@ -137,22 +133,3 @@ def common_quality(runs: Runs) -> Floats:
     """Give the quality of each run, which is the same for every engine; shape (runs, COMMON_QUALITY)."""
     first = [next(one for one in listed if one is not None) for listed in zip(*runs.facts.values(), strict=True)]
     return np.array([[one.quality[name] for name in COMMON_QUALITY] for one in first], dtype=np.float64)
-
-
-def _still(runs: Runs, limit: float | None, unit: Unit) -> tuple[list[Loss], list[Key]]:
-    """Leave out the rows whose mean framewise displacement is above a limit."""
-    if limit is None:
-        return [], list(runs.keys)
-    fd = common_quality(runs)[:, [COMMON_QUALITY.index("mean_fd")]]
-    lost, kept = [], []
-    for group in map(list, runs.groups):
-        mean = float(weighted(fd[group], runs.weights[group])[0])
-        if mean > limit:
-            label, session, _ = runs.keys[group[0]]
-            told = f"mean framewise displacement {mean:.4g} mm is above {limit:g} mm"
-            lost.append(Loss(label, session if unit == "session" else "", "", "in table", told))
-        else:
-            kept += [runs.keys[number] for number in group]
-    if not kept:
-        raise DatasetFileError(f"nobody has a mean framewise displacement of {limit:g} mm or less: raise --max-mean-fd")
-    return lost, kept

@@ -4,7 +4,7 @@ Joins ``cohort`` with ``stats``; writes through ``bids/``.
 """
 
 from bids_flex.comparison.compare import Comparison, compare
-from bids_flex.comparison.models import find_models
+from bids_flex.comparison.models import find_models, require_people
 from bids_flex.comparison.write import write_comparison
 
-__all__ = ["Comparison", "compare", "find_models", "write_comparison"]
+__all__ = ["Comparison", "compare", "find_models", "require_people", "write_comparison"]

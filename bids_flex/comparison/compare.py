@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bids_flex.comparison.models import adjusted, without
 from bids_flex.comparison.outcomes import CORRECTIONS, PRIMARY, chosen, outcomes
+from bids_flex.config import ENGINES
 from bids_flex.errors import BidsFlexError, DatasetFileError
-from bids_flex.stats import Outcome, fit_model, quality_correlations
+from bids_flex.stats import Outcome, fit_model, mixed_model, quality_correlations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +37,8 @@ class Comparison:
         The model's contrasts on the quality of the data, rows like those of tests.
     sensitivity : pandas.DataFrame
         The primary question asked otherwise: ``analysis`` and the columns of tests; ``reason`` where it could not be.
+    mixed : pandas.DataFrame
+        The primary family in the mixed model; empty where the model names no grouping.
     correlations : pandas.DataFrame
         Measures of the primary family with the quality of the data, plain and adjusted for the design.
     flow : pandas.DataFrame
@@ -48,6 +49,7 @@ class Comparison:
     result: ModelResult
     quality: pd.DataFrame
     sensitivity: pd.DataFrame
+    mixed: pd.DataFrame
     correlations: pd.DataFrame
     flow: pd.DataFrame
 
@@ -81,6 +83,7 @@ def compare(asked: Asked, cohort: Cohort, max_mean_fd: float) -> Comparison:
         result,
         _quality(model, cohort),
         _sensitivity(model, cohort, max_mean_fd),
+        _mixed(model, cohort, [one for one in tested if one.family == "primary"]),
         _correlations(result, cohort),
         _flow(result, cohort),
     )
@@ -135,10 +138,17 @@ def _analyses(
     yield "rarefied promiscuity of prior", model, people, rarefied, ""
 
 
+def _mixed(model: GroupModel, cohort: Cohort, tested: list[Outcome]) -> pd.DataFrame:
+    """Fit the mixed model of repeated rows, where the model names what groups them."""
+    import pandas as pd
+
+    return mixed_model(model, cohort.people, tested) if model.settings.grouping else pd.DataFrame()
+
+
 def _correlations(result: ModelResult, cohort: Cohort) -> pd.DataFrame:
     """Correlate the primary measures with the quality of the data, among the people in the model."""
-    measures = [one.name for one in cohort.columns if one.level == "global" and one.kind == "observed"]
-    wanted = [name for name in measures if name.endswith(PRIMARY) and result.table[name].notna().sum() > 3]
+    measures = [one.column for engine in ENGINES for one in chosen(cohort, "", engine, "observed")]
+    wanted = [name for name in measures if result.table[name].notna().sum() > 3]
     there = [name for name in cohort.quality if result.table[name].notna().sum() > 3]
     return quality_correlations(result.table, wanted, there, result.design.matrix)
 
@@ -147,6 +157,9 @@ def _flow(result: ModelResult, cohort: Cohort) -> pd.DataFrame:
     """Add the model to the stages."""
     import pandas as pd
 
-    runs = float(np.nansum(result.table["runs"].to_numpy(dtype=float)))
-    last = {"stage": "in model", "participants": len(set(result.participants)), "runs": int(runs)}
+    last = {
+        "stage": "in model",
+        "participants": len(set(result.participants)),
+        "runs": int(result.table["runs"].sum()),
+    }
     return pd.concat([cohort.flow, pd.DataFrame([last])], ignore_index=True)

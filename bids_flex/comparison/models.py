@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_flex.errors import DatasetFileError, MissingInputError, UsageError
+from bids_flex.errors import DatasetFileError, MissingInputError
 from bids_flex.stats import GroupModel, Instruction, Settings, read_models, short_model
 
 if TYPE_CHECKING:
@@ -57,11 +57,13 @@ def _short(asked: GroupSettings, cohort: Cohort, seed: int) -> dict[str, Any]:
         seed=seed,
         equivalence_bound=asked.equivalence_bound,
         harmonise=asked.harmonise or "",
-        grouping="participant_id" if asked.unit == "session" else "",
     )
-    categorical = cohort.categorical
+    if asked.unit == "session":
+        # sessions of a person are no independent rows: people change places as a whole
+        person = "participant_id"
+        settings = replace(settings, blocks=person, exchange="whole", grouping=person)
     return short_model(
-        cohort.people, str(asked.groups), asked.covariates, asked.contrasts, categorical, settings=settings
+        cohort.people, str(asked.groups), asked.covariates, asked.contrasts, cohort.categorical, settings=settings
     )
 
 
@@ -129,15 +131,3 @@ def require_people(bids_dir: Path) -> None:
     path = bids_dir / "participants.tsv"
     if not path.is_file():
         raise MissingInputError(f"{path} is missing: BIDS_DIR must be the data set that holds participants.tsv")
-
-
-def check_limit(value: float) -> None:
-    """Refuse a limit of motion that makes no sense.
-
-    Raises
-    ------
-    UsageError
-        When it is not above 0.
-    """
-    if not value > 0:
-        raise UsageError(f"--max-mean-fd is {value:g}; it must be above 0 mm")

@@ -28,6 +28,10 @@ FURTHER = {
     "quality": "Column of the participants' table that tells the quality of the data",
     "kind": "plain, or partial: both adjusted for the design",
     "r": "Correlation (Pearson)",
+    "test": "t, F, or in the mixed model z or chi2",
+    "groups": "Number of people in the mixed model",
+    "variance_between": "Variance of the random intercept",
+    "variance_within": "Residual variance",
     "df": "Degrees of freedom",
     "stage": "found, usable, in table, in model",
     "participants": "Number of participants",
@@ -70,6 +74,8 @@ def write_comparison(folder: Path, comparison: Comparison, cohort: Cohort, cauti
         ("design", *_design(comparison)),
     ):
         write_table(folder / f"{stem}_stat-{name}.tsv", table, {"Model": model.name}, columns)
+    if not comparison.mixed.empty:
+        write_table(folder / f"{stem}_stat-mixed.tsv", comparison.mixed, {"Model": model.name}, tests | plain)
     write_json(folder / f"{stem}_smdl.json", comparison.asked.document)
     write_json(folder / f"{stem}.json", _told(comparison, cohort, caution))
 
@@ -112,7 +118,7 @@ def _told(comparison: Comparison, cohort: Cohort, caution: str) -> dict[str, Any
         "Seeds": {"permutations": settings.seed},
         "EquivalenceBound": settings.equivalence_bound,
         "PeopleInModel": len(result.participants),
-        "Warnings": [caution, *cohort.warnings, *_differing(comparison)],
+        "Warnings": [caution, *cohort.warnings, *_differing(comparison), *_repeated(cohort)],
         "SoftwareVersion": __version__,
     }
 
@@ -125,3 +131,14 @@ def _differing(comparison: Comparison) -> list[str]:
         f"Groups differ in {name} (permutation p < .05, uncorrected: {', '.join(rows['contrast'])})."
         for name, rows in low.groupby("outcome", sort=False)
     ]
+
+
+def _repeated(cohort: Cohort) -> list[str]:
+    """Say what repeated rows do to the tests."""
+    if not cohort.people["participant_id"].duplicated().any():
+        return []
+    told = (
+        "Rows are sessions, several of a person: parametric p, intervals, effect sizes, Bayes factors and equivalence "
+        "take them for independent. Believe the mixed model, and the permutation test if the model's blocks are people."
+    )
+    return [told]

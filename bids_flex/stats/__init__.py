@@ -3,7 +3,6 @@
 Plain functions of arrays and tables. Nothing in a model is ever evaluated as code.
 """
 
-from bids_flex.stats.analysis import Analysis, analyse
 from bids_flex.stats.design import Design, level_names, make_design, parse_contrasts
 from bids_flex.stats.effects import Effect, hedges_g, partial_eta_squared, small_sample_correction
 from bids_flex.stats.evidence import Equivalence, bic_bayes_factor, jzs_bayes_factor, tost, tost_g
@@ -23,7 +22,6 @@ from bids_flex.stats.settings import Settings, read_settings
 
 __all__ = [
     "TEST_COLUMNS",
-    "Analysis",
     "Design",
     "Effect",
     "Equivalence",
@@ -38,7 +36,6 @@ __all__ = [
     "Tested",
     "adjust",
     "adjust_families",
-    "analyse",
     "bic_bayes_factor",
     "build_design",
     "diagnosis_models",

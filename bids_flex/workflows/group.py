@@ -10,8 +10,7 @@ import pandas as pd
 from bids_flex.bids.outputs import write_dataset, write_table
 from bids_flex.bids.results import read_sweeps
 from bids_flex.cohort import gather, write_cohort
-from bids_flex.comparison import compare, find_models, write_comparison
-from bids_flex.comparison.models import check_limit, require_people
+from bids_flex.comparison import compare, find_models, require_people, write_comparison
 from bids_flex.dynamics import pool
 from bids_flex.workflows.engines import ENGINES
 from bids_flex.workflows.landscapes import landscape_columns, landscape_facts, read_landscape
@@ -50,7 +49,6 @@ def run_group(config: Config, readme: str) -> None:
         When results, participants.tsv or a model are wanting; nothing of any model is written then.
     """
     asked = config.group
-    check_limit(asked.max_mean_fd)
     cohort = gather(
         config.output_dir, config.bids_dir, primary=asked.primary_engine, unit=asked.unit, equalise=asked.equalise
     )

@@ -192,17 +192,6 @@ def test_without_participants_tsv_the_table_is_made_all_the_same(out, bids):
     assert any("There is no participants.tsv" in text for text in cohort.warnings)
 
 
-def test_moving_people_are_left_out_by_their_average(out, bids):
-    write_run(out, "01", wandering(5, {(2, 0): 2}), run="1", fd=0.1)
-    write_run(out, "01", wandering(5, {(2, 0): 2}), run="2", fd=0.5)
-    write_run(out, "02", wandering(5, {(2, 0): 2}), fd=0.31)
-    cohort = gather(out, bids, max_mean_fd=0.3)
-    assert cohort.people["participant_id"].tolist() == ["01"]
-    assert cohort.left_out["reason"].tolist() == ["mean framewise displacement 0.31 mm is above 0.3 mm"]
-    with pytest.raises(DatasetFileError, match="raise --max-mean-fd"):
-        gather(out, bids, max_mean_fd=0.05)
-
-
 def test_runs_that_failed_and_runs_without_pairs_are_listed(out, bids):
     write_run(out, "01", wandering(5, {(2, 0): 2}), run="1")
     write_run(out, "01", wandering(2, {}), run="2", gap_after=0)
@@ -304,7 +293,7 @@ def test_names_that_collide_are_refused(out, bids):
         gather(out, bids)
 
 
-@pytest.mark.parametrize("words", [{"unit": "run"}, {"equalise": "yes"}, {"max_mean_fd": 0.0}])
+@pytest.mark.parametrize("words", [{"unit": "run"}, {"equalise": "yes"}])
 def test_senseless_arguments_are_refused(out, bids, words):
     with pytest.raises(UsageError):
         gather(out, bids, **words)

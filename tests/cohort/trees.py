@@ -34,6 +34,18 @@ def wandering(windows, moves):
     return labels
 
 
+SEARCH = {
+    "Convergence": {"WindowsNotConverged": 1},
+    "OverRestarts": {"Quality": {"Mean": 0.6}, "Communities": {"Mean": 4.5}},
+}
+
+
+def _measured(told, names, null):
+    """What a summary says of the whole, of networks and of null models."""
+    networks = {name: {m: told.networks[m][i] for m in told.regions} for i, name in enumerate(names)}
+    return {"Global": told.whole, "Networks": networks, "NullModel": _null(told, names, null)}
+
+
 def write_run(
     out: Path,
     sub: str,
@@ -80,24 +92,22 @@ def write_run(
     _write_labels(folder / f"{stem}_desc-{which}_communities.tsv", labels, onsets, length, regions)
     _write_regions(folder / f"{stem}_desc-{engine}_dynamics.tsv", rows, regions, networks, null)
     missing = {name: "coverage" for name, there in zip(regions, searched, strict=True) if not there}
+    windows = {
+        "LengthSeconds": length,
+        "StepSeconds": tr,
+        "Analysed": len(labels),
+        "Dropped": [] if gap_after is None else [{"Onset": tr * (gap_after + 1), "Reason": "censored"}],
+        "ValidPairs": int(pairs.sum()),
+    }
     summary = {
         "RepetitionTime": tr,
         "SettingsHash": settings,
         "Engine": engine,
-        "Global": told.whole,
-        "Networks": {name: {m: told.networks[m][i] for m in measures} for i, name in enumerate(names)},
-        "NullModel": _null(told, names, null),
+        **_measured(told, names, null),
         "Regions": {"InAtlas": len(regions), "Searched": int(searched.sum()), "Missing": missing},
-        "Windows": {
-            "LengthSeconds": length,
-            "StepSeconds": tr,
-            "Analysed": len(labels),
-            "Dropped": [] if gap_after is None else [{"Onset": tr * (gap_after + 1), "Reason": "censored"}],
-            "ValidPairs": int(pairs.sum()),
-        },
+        "Windows": windows,
         "Quality": {**QUALITY, "mean_fd": fd},
-        "Convergence": {"WindowsNotConverged": 1},
-        "OverRestarts": {"Quality": {"Mean": 0.6}, "Communities": {"Mean": 4.5}},
+        **SEARCH,
         **changes,
     }
     path = folder / f"{stem}_desc-{engine}_dynamics.json"

@@ -1,0 +1,68 @@
+"""Designs from tables."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_flex import stats
+from bids_flex.errors import DatasetFileError, UsageError
+
+
+def people(n=30, seed=0):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "participant_id": [f"{i:02d}" for i in range(n)],
+            "drug": np.array(["user", "nonuser", "control"])[np.arange(n) % 3],
+            "age": rng.uniform(18, 65, n).round(1).astype(str),
+            "site": np.array(["A", "B"])[rng.integers(0, 2, n)],
+            "flexibility": rng.standard_normal(n),
+            "promiscuity": rng.standard_normal(n),
+        }
+    )
+
+
+def test_cell_means_and_centred_covariates():
+    table = people()
+    design = stats.make_design(table, "drug", ["age", "site"])
+    assert design.columns == ("drug.control", "drug.nonuser", "drug.user", "age", "site.B")
+    assert design.levels == ("control", "nonuser", "user")
+    np.testing.assert_allclose(design.matrix[:, 3:].mean(axis=0), 0, atol=1e-12)
+    assert (design.matrix[:, :3].sum(axis=1) == 1).all()
+
+
+def test_levels_may_be_numbers_words_of_code_or_hold_spaces():
+    table = people()
+    for levels in (["0", "1", "2"], ["class", "import", "lambda"], ["a b", "a - b", "c"]):
+        table["drug"] = np.array(levels)[np.arange(30) % 3]
+        design = stats.make_design(table, "drug")
+        assert design.levels == tuple(sorted(levels))
+        named = stats.parse_contrasts(design, [f"{levels[0]} - {levels[2]}"])
+        (weights,) = named.values()
+        assert weights[design.levels.index(levels[0])] == 1
+        assert weights[design.levels.index(levels[2])] == -1
+
+
+@pytest.mark.parametrize(
+    ("change", "covariates", "error", "told"),
+    [
+        ({}, ["weight"], UsageError, "no column weight; there are participant_id, drug"),
+        ({}, ["age", "age"], UsageError, "column age is named twice"),
+        ({"drug": "user"}, [], DatasetFileError, r"column drug has one level or none among the 30 people .*\(user\)"),
+        ({"drug": None}, [], DatasetFileError, r"among the 0 people .*\(nobody\)"),
+        ({"age": "40"}, ["age"], DatasetFileError, "covariate age is the same for everybody"),
+        ({"age": ["old", *["40"] * 29]}, ["age"], DatasetFileError, r"column age holds numbers and text \('old'\)"),
+        ({"half": np.arange(30.0), "double": np.arange(30.0) * 2}, ["half", "double"], DatasetFileError,
+         "column double is explained by half: drop"),
+        ({"id": [f"p{i}" for i in range(30)]}, ["id"], DatasetFileError, "30 people cannot carry a model of 32"),
+    ],
+)  # fmt: skip
+def test_impossible_models_are_refused(change, covariates, error, told):
+    with pytest.raises(error, match=told):
+        stats.make_design(people().assign(**change), "drug", covariates)
+
+
+def test_an_unknown_contrast_lists_the_levels():
+    design = stats.make_design(people(), "drug")
+    with pytest.raises(UsageError, match=r"no contrast of drug.*\(control, nonuser, user\)"):
+        stats.parse_contrasts(design, ["user - placebo"])
