@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
 ENTITY_ORDER = (
@@ -26,6 +26,21 @@ def is_label(text: str) -> bool:
     (True, True, False)
     """
     return re.fullmatch(_LABEL, text) is not None
+
+
+def as_label(name: str, taken: Collection[str] = ()) -> str:
+    """Make a label for a file's name: letters and digits, another than those that are taken.
+
+    >>> as_label("user - non_user"), as_label("user = non_user", ["userNonUser"])
+    ('userNonUser', 'userNonUser2')
+    """
+    words = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in name).split()
+    label = "".join([words[0], *(word[0].upper() + word[1:] for word in words[1:])]) if words else "unnamed"
+    number = 2
+    unique = label
+    while unique in taken:
+        unique, number = f"{label}{number}", number + 1
+    return unique
 
 
 def naming_fault(path: Path) -> str | None:

@@ -50,6 +50,7 @@ BIDSIGNORE = """\
 **/*_sweep.json
 **/figures
 CITATION.md
+atlases
 group
 logs
 """
@@ -73,14 +74,14 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
-def write_atomic(path: Path, text: str | Iterable[str]) -> None:
+def write_atomic(path: Path, content: str | bytes | Iterable[str]) -> None:
     """Write a file whole or not at all: a temporary file beside it takes its place when it is complete.
 
     Parameters
     ----------
     path : Path
         Of the file.
-    text : str or iterable of str
+    content : str, bytes or iterable of str
         Its content; parts are written as they come, so that they need not fit into memory together.
 
     Raises
@@ -92,9 +93,9 @@ def write_atomic(path: Path, text: str | Iterable[str]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".bids_flex-")
-        with os.fdopen(descriptor, "w", encoding="utf8", newline="\n") as file:
-            for part in (text,) if isinstance(text, str) else text:
-                file.write(part)
+        with os.fdopen(descriptor, "wb") as file:
+            for part in (content,) if isinstance(content, str | bytes) else content:
+                file.write(part if isinstance(part, bytes) else part.encode("utf8"))
             file.flush()
             os.fsync(file.fileno())
             # mkstemp makes private files; outputs follow the user's umask like any other

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bids_flex.bids.names import as_label
 from bids_flex.errors import DatasetFileError, MissingInputError
 from bids_flex.stats import GroupModel, Instruction, Settings, read_models, short_model
 
@@ -44,7 +45,8 @@ def find_models(asked: GroupSettings, cohort: Cohort, seed: int) -> tuple[Asked,
         for document, where in documents
         for model in read_models(document, where)
     ]
-    names = [one.model.name for one in found]
+    # files are named after models, by letters and digits alone
+    names = [as_label(one.model.name) for one in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DatasetFileError(f"two models have the name {', '.join(twice)}: give each its own Name")
     return tuple(found)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from bids_flex import __version__
-from bids_flex.bids.outputs import write_json, write_table
+from bids_flex.bids.names import as_label
+from bids_flex.bids.outputs import write_atomic, write_json, write_table
+from bids_flex.comparison.designs import draw_design
+from bids_flex.comparison.maps import STATISTICS, write_maps
 from bids_flex.stats import TEST_COLUMNS
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from bids_flex.bids.atlases import KeptAtlas
     from bids_flex.cohort import Cohort
     from bids_flex.comparison.compare import Comparison
 
@@ -38,8 +41,12 @@ FURTHER = {
     "runs": "Number of runs",
 }
 
+NO_MAPS = "no maps: the outputs hold no image of the atlas, or no region was tested"
 
-def write_comparison(folder: Path, comparison: Comparison, cohort: Cohort, caution: str) -> None:
+
+def write_comparison(
+    folder: Path, comparison: Comparison, cohort: Cohort, caution: str, atlas: KeptAtlas | None
+) -> None:
     """Write everything that a model has come to; the JSON that says what was run is the last file.
 
     Parameters
@@ -52,6 +59,8 @@ def write_comparison(folder: Path, comparison: Comparison, cohort: Cohort, cauti
         The people.
     caution : str
         What must be known of the primary engine's measures.
+    atlas : KeptAtlas or None
+        That regions are drawn on.
 
     Raises
     ------
@@ -59,7 +68,7 @@ def write_comparison(folder: Path, comparison: Comparison, cohort: Cohort, cauti
         When the disk refuses.
     """
     result, model = comparison.result, comparison.asked.model
-    stem = f"model-{re.sub(r'[^A-Za-z0-9]', '', model.name) or 'unnamed'}"
+    stem = f"model-{as_label(model.name)}"
     tests = {name: {"Description": text} for name, text in TEST_COLUMNS.items()}
     plain = {name: {"Description": text} for name, text in FURTHER.items()}
     mixed = tests | {"analysis": plain["analysis"]}
@@ -76,8 +85,11 @@ def write_comparison(folder: Path, comparison: Comparison, cohort: Cohort, cauti
         write_table(folder / f"{stem}_stat-{name}.tsv", table, {"Model": model.name}, columns)
     if not comparison.mixed.empty:
         write_table(folder / f"{stem}_stat-mixed.tsv", comparison.mixed, {"Model": model.name}, tests | plain)
+    write_atomic(folder / f"{stem}_stat-design.svg", draw_design(result.design))
+    maps = write_maps(folder / "maps", stem, result.tests, atlas)
     write_json(folder / f"{stem}_smdl.json", comparison.asked.document)
-    write_json(folder / f"{stem}.json", _told(comparison, cohort, caution))
+    told = _told(comparison, cohort, caution)
+    write_json(folder / f"{stem}.json", {**told, "Maps": maps, "MapStatistics": STATISTICS if maps else NO_MAPS})
 
 
 def _design(comparison: Comparison) -> tuple[pd.DataFrame, dict[str, dict[str, str]]]:

@@ -11,6 +11,8 @@ from bids_flex.signal.censoring import (
     non_steady_state_count,
     std_dvars,
 )
+from bids_flex.signal.centres import drawn_spheres, region_centres
+from bids_flex.signal.cifti import parcel_map
 from bids_flex.signal.clean import Cleaned, Refilter, clean_series, degrees_of_freedom, take_clean
 from bids_flex.signal.confounds import join_confounds, read_confounds, select_confounds
 from bids_flex.signal.greyordinates import parcellate_greyordinates
@@ -33,6 +35,7 @@ __all__ = [
     "check_space",
     "clean_series",
     "degrees_of_freedom",
+    "drawn_spheres",
     "framewise_displacement",
     "join_confounds",
     "keep_mask",
@@ -43,6 +46,7 @@ __all__ = [
     "longest_run",
     "named_atlas",
     "non_steady_state_count",
+    "parcel_map",
     "parcellate",
     "parcellate_greyordinates",
     "quality_figures",
@@ -50,6 +54,7 @@ __all__ = [
     "read_displacement",
     "read_mask",
     "read_table",
+    "region_centres",
     "registry",
     "select_confounds",
     "std_dvars",

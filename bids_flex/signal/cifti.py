@@ -10,6 +10,7 @@ from bids_flex.errors import DatasetFileError, RunError
 from bids_flex.signal.atlas_files import Regions, check_content, check_match, few, networks_in_names, read_regions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -110,3 +111,23 @@ def open_series(path: Path) -> tuple[Any, Any, float]:
         raise RunError(f"{path.name} holds no series: its rows are no points in time")
     step = float(time.step) if time.unit.upper() == "SECOND" else 0.0
     return image, image.header.get_axis(1), step
+
+
+def parcel_map(path: Path, labels: Sequence[str], index: NDArray[np.int64]) -> bytes:
+    """Draw regions on the parcels of a file of series, as the bytes of a ``.pscalar.nii`` file.
+
+    Parameters
+    ----------
+    path : Path
+        ``.ptseries.nii``, whose parcels are named as the regions are.
+    labels : sequence of str
+        Names of the regions.
+    index : ndarray of int, shape (N,)
+        Label of each region; parcels that are no region get 0.
+    """
+    from nibabel import cifti2
+
+    axis = open_series(path)[1]
+    known = dict(zip(labels, index.tolist(), strict=True))
+    values = np.array([[known.get(str(name), 0) for name in axis.name]], dtype=np.float32)
+    return bytes(cifti2.Cifti2Image(values, (cifti2.ScalarAxis(["index"]), axis)).to_bytes())

@@ -96,6 +96,7 @@ def _work_dir(config: Config) -> Iterator[Path]:
 
 def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
     """Analyse every run that is not done yet."""
+    from bids_flex.workflows.atlases import keep_atlas_of
     from bids_flex.workflows.participant import default_nprocs, run_jobs, start_server
     from bids_flex.workflows.sources import source_root
 
@@ -108,6 +109,8 @@ def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
     for job in done:
         journal.record(Outcome(job.run.name, "skipped", "already done with these settings and files"))
     _note_short_windows(todo)
+    if jobs:
+        keep_atlas_of(jobs[0])
     nprocs = config.execution.nprocs or default_nprocs()
     LOG.info("%d runs to analyse, %d at a time; intermediate files in %s", len(todo), nprocs, work_dir)
     with _progress(len(todo), journal.console) as advance:

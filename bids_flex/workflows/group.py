@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bids_flex.bids.atlases import read_atlas
+from bids_flex.bids.names import entities_of
 from bids_flex.bids.outputs import write_dataset, write_table
 from bids_flex.bids.results import read_sweeps
 from bids_flex.cohort import gather, write_cohort
-from bids_flex.comparison import compare, find_models, require_people, write_comparison
+from bids_flex.comparison import RELIABILITY, compare, find_models, reliability, require_people, write_comparison
 from bids_flex.dynamics import pool
 from bids_flex.workflows.engines import ENGINES
 from bids_flex.workflows.landscapes import landscape_columns, landscape_facts, read_landscape
@@ -18,6 +20,8 @@ from bids_flex.workflows.landscapes import landscape_columns, landscape_facts, r
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bids_flex.bids.atlases import KeptAtlas
+    from bids_flex.cohort import Cohort
     from bids_flex.comparison import Comparison
     from bids_flex.config import Config
 
@@ -60,12 +64,28 @@ def run_group(config: Config, readme: str) -> None:
     write_dataset(config.output_dir, None, readme)
     folder = config.output_dir / "group"
     write_cohort(folder, cohort)
+    _write_reliability(folder, cohort)
+    atlas = _atlas(config.output_dir, cohort)
     _write_sweep(folder, config.output_dir)
     for comparison in compared:
-        write_comparison(folder, comparison, cohort, ENGINES[cohort.primary].caution)
+        write_comparison(folder, comparison, cohort, ENGINES[cohort.primary].caution, atlas)
         print(_summary(comparison))
     if not compared:
         LOG.info("no model: name the column to compare by with --groups, or a file with --model")
+
+
+def _write_reliability(folder: Path, cohort: Cohort) -> None:
+    """Write how far repeated runs agree, where somebody has several."""
+    table = reliability(cohort)
+    if not table.empty:
+        columns = {name: {"Description": text} for name, text in RELIABILITY.items()}
+        write_table(folder / "reliability.tsv", table, {}, columns)
+
+
+def _atlas(output_dir: Path, cohort: Cohort) -> KeptAtlas | None:
+    """Find the atlas that the results are named after."""
+    path = next(path for listed in cohort.sources.values() for path in listed if path is not None)
+    return read_atlas(output_dir, entities_of(path))
 
 
 def _write_sweep(folder: Path, output_dir: Path) -> None:

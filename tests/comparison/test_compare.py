@@ -125,7 +125,7 @@ def test_sessions_move_as_whole_people_and_have_a_mixed_model(folders, tmp_path)
     assert (mixed["n"], mixed["groups"]) == (16, 8)
     # with as many sessions of everybody the mixed model's estimate is the difference of means
     assert mixed["estimate"] == pytest.approx(row["estimate"], rel=1e-6)
-    write_comparison(tmp_path / "group", found, cohort, "caution")
+    write_comparison(tmp_path / "group", found, cohort, "caution", None)
     told = json.loads((tmp_path / "group" / "model-drug.json").read_text())
     assert any("Rows are sessions" in text for text in told["Warnings"])
     assert (tmp_path / "group" / "model-drug_stat-mixed.tsv").exists()

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,6 +60,20 @@ def read(out, name, model="antidepressant"):
     return table
 
 
+def assert_map_shows(out, tests, start):
+    """The map of estimates holds a region's estimate in every voxel of its own, on the atlas's grid."""
+    image = nib.load(out / "group" / f"{start}_stat-effect_statmap.nii.gz")
+    atlas = nib.load(next((out / "atlases").glob("*_dseg.nii.gz")))
+    regions = pd.read_csv(next((out / "atlases").glob("*_dseg.tsv")), sep="\t").set_index("name")["index"]
+    labels, values = np.asarray(atlas.dataobj), image.get_fdata()
+    np.testing.assert_array_equal(image.affine, atlas.affine)
+    assert np.isnan(values[labels == 0]).all()
+    chosen = tests.query("level == 'region' and outcome.str.startswith('prior_flexibility') and test == 't'")
+    for row in chosen.itertuples():
+        own = values[labels == regions[row.region]]
+        assert np.allclose(own, row.estimate, rtol=1e-6, equal_nan=True)
+
+
 def test_a_model_is_written_with_its_people_and_its_words(study, out):
     call = group(study, out, "--groups", "antidepressant", "--contrasts", "user - nonuser")
     assert call.code == 0, call.err
@@ -81,6 +96,11 @@ def test_a_model_is_written_with_its_people_and_its_words(study, out):
     model = json.loads((out / "group" / "model-antidepressant.json").read_text())
     assert model["PeopleInModel"] == 6
     assert any("rises with noise" in text for text in model["Warnings"])
+    shown = model["Maps"]
+    assert len([name for name in shown if name.startswith("maps/") and "engine-prior" in name]) == 2 * (3 + 4)
+    assert sorted(shown) == sorted(f"maps/{path.name}" for path in (out / "group" / "maps").iterdir())
+    assert_map_shows(out, tests, "maps/model-antidepressant_engine-prior_measure-flexibility_contrast-userNonuser")
+    assert (out / "group" / "model-antidepressant_stat-design.svg").is_file()
     families = read(out, "families")
     assert families["tests"].sum() == tests["p_perm"].notna().sum()
     assert read(out, "flow")[["stage", "participants"]].to_numpy().tolist() == [
