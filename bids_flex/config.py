@@ -199,11 +199,13 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class GroupSettings:
-    """The group's table and models: files, and the short form of one."""
+    """The group's table and models: files, and the short form of some."""
 
-    groups: str | None = None
+    groups: tuple[str, ...] = ()
     covariates: tuple[str, ...] = ()
     contrasts: tuple[str, ...] = ()
+    medication: str | None = None
+    only: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     permutations: int = 10_000
     primary_engine: EngineName = "prior"

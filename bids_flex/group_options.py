@@ -14,7 +14,11 @@ def add_group(parser: argparse.ArgumentParser) -> None:
     """Add the table of people, its models and how they are tested."""
     group = parser.add_argument_group("group level")
     group.add_argument(
-        "--groups", dest="group.groups", metavar="COLUMN", help="column of participants.tsv to compare by"
+        "--groups",
+        dest="group.groups",
+        nargs="+",
+        metavar="COLUMN",
+        help="columns of participants.tsv to compare by, each in a model of its own",
     )
     group.add_argument(
         "--covariates",
@@ -29,6 +33,19 @@ def add_group(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="'A - B'",
         help="planned contrasts (default: all pairs)",
+    )
+    group.add_argument(
+        "--medication",
+        dest="group.medication",
+        metavar="COLUMN",
+        help="who takes medication: adjusted for in the other models of --groups, which stand beside those without it",
+    )
+    group.add_argument(
+        "--only",
+        dest="group.only",
+        nargs="+",
+        metavar="COLUMN=LEVEL,LEVEL",
+        help="who takes part in the models of --groups, such as antidepressant=user,nonuser",
     )
     group.add_argument(
         "--n-permutations", dest="group.permutations", type=int, metavar="N", help="permutations (default: 10000)"

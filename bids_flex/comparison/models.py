@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.names import as_label
+from bids_flex.comparison.short import short_documents
 from bids_flex.errors import DatasetFileError, MissingInputError
-from bids_flex.stats import GroupModel, Instruction, Settings, read_models, short_model
+from bids_flex.stats import GroupModel, Instruction, read_models
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -38,7 +39,7 @@ def find_models(asked: GroupSettings, cohort: Cohort, seed: int) -> tuple[Asked,
     UsageError
         When the short form names what the table does not have.
     """
-    documents = [(_short(asked, cohort, seed), "the short form")] if asked.groups else []
+    documents = [(document, "the short form") for document in short_documents(asked, cohort, seed)]
     documents += [(_read(Path(name)), name) for name in asked.models]
     found = [
         Asked(_with_covariates(model, cohort.covariates), document)
@@ -50,23 +51,6 @@ def find_models(asked: GroupSettings, cohort: Cohort, seed: int) -> tuple[Asked,
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DatasetFileError(f"two models have the name {', '.join(twice)}: give each its own Name")
     return tuple(found)
-
-
-def _short(asked: GroupSettings, cohort: Cohort, seed: int) -> dict[str, Any]:
-    """Write the document that ``--groups``, ``--covariates`` and ``--contrasts`` stand for."""
-    settings = Settings(
-        permutations=asked.permutations,
-        seed=seed,
-        equivalence_bound=asked.equivalence_bound,
-        harmonise=asked.harmonise or "",
-    )
-    if asked.unit == "session":
-        # sessions of a person are no independent rows: people change places as a whole
-        person = "participant_id"
-        settings = replace(settings, blocks=person, exchange="whole", grouping=person)
-    return short_model(
-        cohort.people, str(asked.groups), asked.covariates, asked.contrasts, cohort.categorical, settings=settings
-    )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def folders(tmp_path):
 
 
 def asked(cohort, **changes):
-    settings = GroupSettings(**{"groups": "drug", "permutations": 50, **changes})
+    settings = GroupSettings(**{"groups": ("drug",), "permutations": 50, **changes})
     return find_models(settings, cohort, seed=0)
 
 
@@ -139,7 +139,7 @@ def test_unequal_runs_become_covariates_of_every_model(folders, tmp_path):
     assert "valid_pairs" in cohort.covariates
     file = tmp_path / "model.json"
     file.write_text(json.dumps(MODEL))
-    for model in asked(cohort, models=(str(file),), groups=None):
+    for model in asked(cohort, models=(str(file),), groups=()):
         assert "valid_pairs" in model.model.predictors
         assert "valid_pairs" in compare(model, cohort, 1.0).result.design.columns
 
