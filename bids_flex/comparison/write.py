@@ -86,7 +86,7 @@ def write_comparison(
     if not comparison.mixed.empty:
         write_table(folder / f"{stem}_stat-mixed.tsv", comparison.mixed, {"Model": model.name}, tests | plain)
     write_atomic(folder / f"{stem}_stat-design.svg", draw_design(result.design))
-    maps = write_maps(folder / "maps", stem, result.tests, atlas)
+    maps = [f"maps/{name}" for name in write_maps(folder / "maps", stem, result.tests, atlas)]
     write_json(folder / f"{stem}_smdl.json", comparison.asked.document)
     told = _told(comparison, cohort, caution)
     write_json(folder / f"{stem}.json", {**told, "Maps": maps, "MapStatistics": STATISTICS if maps else NO_MAPS})

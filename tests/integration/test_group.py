@@ -143,7 +143,7 @@ def test_the_short_form_writes_the_model_that_it_stands_for(study, out, tmp_path
     file = tmp_path / "model.json"
     file.write_text(json.dumps(document))
     assert group(study, out, *words, "--model", file).code == 0
-    second = read(out, "tests", "fromfile").assign(model="antidepressant")
+    second = read(out, "tests", "fromFile").assign(model="antidepressant")
     pd.testing.assert_frame_equal(first, second)
 
 
