@@ -272,9 +272,13 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     for option, name, what in (
         ("--clean-workdir", "clean_workdir", "remove a run's intermediate files once it is written"),
         ("--stop-on-first-crash", "stop_on_first_crash", "start no further run after one has failed"),
+        ("--reports-only", "reports_only", "make pages again from what the output folder holds; nothing is analysed"),
         ("--dry-run", "dry_run", "print which runs would be analysed, with which files, and stop"),
     ):
         group.add_argument(option, dest=f"execution.{name}", action="store_true", help=what)
+    group.add_argument(
+        "--no-reports", dest="execution.reports", action="store_false", help="leave pages for later: --reports-only"
+    )
     group.add_argument(
         "--force",
         action="append",

@@ -224,6 +224,8 @@ class Execution:
     work_dir: str | None = None
     clean_workdir: bool = False
     stop_on_first_crash: bool = False
+    reports: bool = True
+    reports_only: bool = False
     dry_run: bool = False
     redo: bool = False
     verbose: int = 0

@@ -47,6 +47,11 @@ def add_group(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN=LEVEL,LEVEL",
         help="who takes part in the models of --groups, such as antidepressant=user,nonuser",
     )
+    _add_tests(group)
+
+
+def _add_tests(group: argparse._ArgumentGroup) -> None:
+    """Add how models are tested, and on which rows."""
     group.add_argument(
         "--n-permutations", dest="group.permutations", type=int, metavar="N", help="permutations (default: 10000)"
     )

@@ -54,11 +54,12 @@ class LabelTable:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What became of a run in the newest call that names it."""
+    """What became of a run in the newest call that names it, and the folder of that call below ``logs``."""
 
     run: str
     state: str
     reason: str
+    log: str
 
 
 def find_summaries(output_dir: Path) -> dict[str, list[Path]]:
@@ -203,7 +204,7 @@ def read_statuses(output_dir: Path) -> list[Status]:
             for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
                 name = row.get("run") or ""
                 if name:
-                    newest[name] = Status(name, row.get("state") or "", row.get("reason") or "")
+                    newest[name] = Status(name, row.get("state") or "", row.get("reason") or "", path.parent.name)
     return [newest[name] for name in sorted(newest)]
 
 

@@ -81,6 +81,7 @@ def write_comparison(
         ("flow", comparison.flow, plain),
         ("leftout", _left_out(comparison, cohort), plain),
         ("design", *_design(comparison)),
+        ("tested", *_tested(comparison, cohort)),
     ):
         write_table(folder / f"{stem}_stat-{name}.tsv", table, {"Model": model.name}, columns)
     if not comparison.mixed.empty:
@@ -103,6 +104,14 @@ def _design(comparison: Comparison) -> tuple[pd.DataFrame, dict[str, dict[str, s
         "participant_id": {"Description": "Participant"},
         **{column: {"Description": f"Column of the design: {column}"} for column in design.columns},
     }
+
+
+def _tested(comparison: Comparison, cohort: Cohort) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Give whole-brain measures and quality of the rows in the model, as they were tested, and what they are."""
+    table = comparison.result.table
+    wanted = [column.name for column in cohort.columns if column.level == "global"]
+    names = ["participant_id", *(("session",) if "session" in table else ()), *wanted, *cohort.quality]
+    return table[names], {name: dict(cohort.described[name]) for name in names}
 
 
 def _left_out(comparison: Comparison, cohort: Cohort) -> pd.DataFrame:

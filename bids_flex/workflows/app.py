@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.further import input_state
 from bids_flex.bids.outputs import check_writable, write_dataset
+from bids_flex.bids.summaries import entities_of_run, participant_folders
 from bids_flex.config import science_hash, stated
-from bids_flex.errors import BidsFlexError, MissingInputError, UsageError
+from bids_flex.errors import BidsFlexError, MissingInputError, NoMatchError, UsageError
 from bids_flex.workflows.child import Outcome
 from bids_flex.workflows.journal import Journal, open_journal
+from bids_flex.workflows.terminal import Board, live
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import Console
+    from collections.abc import Iterator, Sequence
 
     from bids_flex.bids.inputs import Run, Runs
     from bids_flex.config import Config
@@ -66,10 +66,13 @@ def run_app(config: Config) -> int:
         journal = open_journal(config)
         try:
             if config.level == "participant":
-                return _participant(config, work_dir, journal)
+                do = _pages_again if config.execution.reports_only else _participant
+                return do(config, work_dir, journal)
             from bids_flex.workflows.group import run_group
 
-            run_group(config, README)
+            if not config.execution.reports_only:
+                run_group(config, README)
+            _group_page(config, journal)
         except BidsFlexError as error:
             LOG.error("%s", error)  # noqa: TRY400 - our messages say what to do; a traceback would bury that
             return _close(journal, error.exit_code)
@@ -97,6 +100,7 @@ def _work_dir(config: Config) -> Iterator[Path]:
 def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
     """Analyse every run that is not done yet."""
     from bids_flex.workflows.atlases import keep_atlas_of
+    from bids_flex.workflows.pages import make_pages
     from bids_flex.workflows.participant import default_nprocs, run_jobs, start_server
     from bids_flex.workflows.sources import source_root
 
@@ -113,12 +117,13 @@ def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
         keep_atlas_of(jobs[0])
     nprocs = config.execution.nprocs or default_nprocs()
     LOG.info("%d runs to analyse, %d at a time; intermediate files in %s", len(todo), nprocs, work_dir)
-    with _progress(len(todo), journal.console) as advance:
+    board = Board(len(todo))
 
-        def report(outcome: Outcome) -> None:
-            journal.record(outcome)
-            advance()
+    def report(outcome: Outcome) -> None:
+        journal.record(outcome)
+        board.end(outcome)
 
+    with live(board, journal.console):
         run_jobs(
             todo,
             nprocs=nprocs,
@@ -128,8 +133,51 @@ def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
             stop_on_first_crash=config.execution.stop_on_first_crash,
             clean=config.execution.clean_workdir,
             report=report,
+            at=board.at,
         )
+    if config.execution.reports:
+        changed = [*(job.run.name for job in todo), *(one.name for one in runs.unusable)]
+        labels = _labels(config, changed, [job.run.name for job in done])
+        make_pages(config.output_dir, labels, nprocs=nprocs, crash_dir=journal.folder / "crash")
     return _close(journal, 1 if journal.count("failed") else 0)
+
+
+def _group_page(config: Config, journal: Journal) -> None:
+    """Make the group's page; when it cannot be made, its tables are whole all the same.
+
+    Raises
+    ------
+    NoMatchError
+        When there is nothing to make it of.
+    """
+    from bids_flex.reports import make_group_page
+
+    if not config.execution.reports:
+        return
+    path = make_group_page(config.output_dir, journal.folder / "crash")
+    LOG.info("page: %s", path)
+
+
+def _labels(config: Config, changed: Sequence[str], done: Sequence[str]) -> list[str]:
+    """Name the participants whose pages are out of date, or missing, from the names of their runs."""
+    labels, finished = ({entities_of_run(name).get("sub", "") for name in names} for names in (changed, done))
+    missing = {label for label in finished if not any(config.output_dir.glob(f"sub-{label}[._]*html"))}
+    return sorted((labels | missing) - {""})
+
+
+def _pages_again(config: Config, _work_dir: Path, journal: Journal) -> int:
+    """Make pages from the outputs alone."""
+    from bids_flex.workflows.pages import make_pages
+    from bids_flex.workflows.participant import default_nprocs
+
+    wanted = config.selection.participants
+    labels = [label for label in participant_folders(config.output_dir) if not wanted or label in wanted]
+    if not labels:
+        who = " ".join(wanted) or "anybody"
+        raise NoMatchError(f"{config.output_dir} has no results of {who}: run the participant level first")
+    nprocs = config.execution.nprocs or default_nprocs()
+    failed = make_pages(config.output_dir, labels, nprocs=nprocs, crash_dir=journal.folder / "crash")
+    return _close(journal, 1 if failed else 0)
 
 
 def _note_short_windows(jobs: list[Job]) -> None:
@@ -244,20 +292,6 @@ def _print_run(run: Run) -> None:
     print(f"    {'TR':<14} {run.tr_s:g} s, {run.volumes} volumes")
     for note in run.notes:
         print(f"    {'note':<14} {note}")
-
-
-@contextlib.contextmanager
-def _progress(total: int, console: Console | None) -> Iterator[Any]:
-    """Show a bar on a terminal; a log has its lines."""
-    if console is None:
-        yield lambda: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
-
-    columns = ("runs", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("runs", total=total)
-        yield lambda: progress.advance(task)
 
 
 def _close(journal: Journal, code: int) -> int:

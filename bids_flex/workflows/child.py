@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Literal
 from bids_flex.errors import BidsFlexError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
     from pathlib import Path
 
     from bids_flex.workflows.stages import Job
+
+STAGE, END = "stage", "end"
+"""What a child's messages begin with."""
 
 State = Literal["done", "skipped", "failed", "interrupted"]
 
@@ -38,19 +42,19 @@ def run_child(job: Job, work_dir: Path, crash_dir: Path, verbose: int, threads: 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     started = time.monotonic()
     try:
-        execute(job, work_dir, crash_dir, verbose, threads)
+        execute(job, work_dir, crash_dir, verbose, threads, lambda stage: pipe.send((STAGE, stage)))
         outcome = ("done", "")
     except BidsFlexError as error:
         outcome = ("failed", str(error))
     except Exception as error:  # noqa: BLE001 - a defect of ours must become a row too; the crash file has the traceback
         outcome = ("failed", f"{type(error).__name__}: {str(error).strip().splitlines()[-1:]}; see {crash_dir}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    pipe.send((*outcome, time.monotonic() - started, peak))
+    pipe.send((END, *outcome, time.monotonic() - started, peak))
     pipe.close()
 
 
-def execute(job: Job, work_dir: Path, crash_dir: Path, verbose: int, threads: int) -> None:
-    """Run the graph of one run in this process.
+def execute(job: Job, work_dir: Path, crash_dir: Path, verbose: int, threads: int, at: Callable[[str], None]) -> None:
+    """Run the graph of one run in this process; ``at`` is called with the name of each stage as it starts.
 
     Raises
     ------
@@ -81,7 +85,8 @@ def execute(job: Job, work_dir: Path, crash_dir: Path, verbose: int, threads: in
     # what an earlier call has left here may come from other code or half a node
     shutil.rmtree(work_dir / "run", ignore_errors=True)
     try:
-        build_graph(job, work_dir, threads).run(plugin="Linear")
+        told = {"status_callback": lambda node, status: at(str(node.name)) if status == "start" else None}
+        build_graph(job, work_dir, threads).run(plugin="Linear", plugin_args=told)
     except Exception as error:
         foreseen = [file.read_text(encoding="utf8") for file in work_dir.glob(f"run/*/{FAILURE}")]
         if foreseen:

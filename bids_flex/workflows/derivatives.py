@@ -128,6 +128,11 @@ def _write_signal(
     series = pd.DataFrame(clean["series"], columns=labels)
     each = {label: _region_column(job, label, "Clean mean signal; n/a in censored volumes") for label in labels}
     write_table(_path(job, "stat-mean_timeseries"), series, {**common, "Cleaning": cleaning}, each)
+    if job.science.input.type == "images":
+        # not needed for any result: pages show what cleaning has done, and others may want to clean otherwise
+        before = pd.DataFrame(coverage["series"], columns=labels)
+        each = {label: _region_column(job, label, "Mean signal before cleaning") for label in labels}
+        write_table(_path(job, "stat-mean_desc-uncleaned_timeseries"), before, common, each)
     static = pd.DataFrame(clean["static"], columns=labels)
     _write_matrix(job, "stat-pearsoncorrelation_relmat", static, "Pearson r (not z) over the kept volumes", common)
     quality = pd.DataFrame(

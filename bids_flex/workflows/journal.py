@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import platform
+import shlex
 import sys
 import uuid
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from bids_flex.bids.outputs import write_atomic, write_table
+from bids_flex import __version__
+from bids_flex.bids.outputs import write_atomic, write_json, write_table
 from bids_flex.config import to_toml
 
 if TYPE_CHECKING:
@@ -65,6 +69,9 @@ def open_journal(config: Config) -> Journal:
     """
     folder = config.output_dir / "logs" / uuid.uuid4().hex
     write_atomic(folder / "config.toml", to_toml(config))
+    versions = {"bids_flex": __version__, "Python": platform.python_version()}
+    versions |= {name: version(name) for name in ("nilearn", "nipype", "pybids", "numpy", "scipy", "pandas")}
+    write_json(folder / "call.json", {"Command": shlex.join(["bids_flex", *sys.argv[1:]]), "Versions": versions})
     handlers: list[logging.Handler] = [logging.FileHandler(folder / "bids_flex.log", encoding="utf8")]
     console = _console()
     handlers.append(_terminal(console))

@@ -9,15 +9,14 @@ import shutil
 import signal
 import sys
 from collections import deque
-from dataclasses import dataclass
-from multiprocessing.connection import wait
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
 
-from bids_flex.workflows.child import Outcome, run_child
+from bids_flex.workflows.child import STAGE, Outcome, run_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerProcess
     from pathlib import Path
 
@@ -38,6 +37,12 @@ class _Child:
     job: Job
     process: ForkServerProcess
     pipe: Connection
+    last: list[Any] = field(default_factory=list)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it has said its last, which may be nothing when it died."""
+        return bool(self.last)
 
 
 def run_jobs(
@@ -50,6 +55,7 @@ def run_jobs(
     stop_on_first_crash: bool = False,
     clean: bool = False,
     report: Callable[[Outcome], None],
+    at: Callable[[str, str], None],
 ) -> list[Outcome]:
     """Analyse runs, each in a child process forked from a server that has the libraries loaded.
 
@@ -71,6 +77,8 @@ def run_jobs(
         Remove a run's intermediate files once it is done.
     report : callable
         Called with each outcome as it comes.
+    at : callable
+        Called with a run and the stage that it has come to.
 
     Returns
     -------
@@ -82,7 +90,7 @@ def run_jobs(
     KeyboardInterrupt
         When interrupted; the children are stopped first, and every unfinished run has been reported as interrupted.
     """
-    context = _fork_server()
+    context = fork_server()
     # processors that no run needs serve the restarts and surrogates of the others
     threads = max(1, default_nprocs() // max(1, min(nprocs, len(jobs))))
     waiting = deque(jobs)
@@ -98,7 +106,7 @@ def run_jobs(
             while waiting and len(working) < nprocs:
                 child = _start(context, waiting.popleft(), work_dir, crash_dir, verbose, threads)
                 working[child.process.sentinel] = child
-            for child in _ended(working):
+            for child in _ended(working, at):
                 outcome = _outcome(child)
                 settle(outcome)
                 if clean and outcome.state == "done":
@@ -119,11 +127,11 @@ def start_server() -> None:
     """Start loading the libraries in the fork server, while this process looks for runs."""
     from multiprocessing import forkserver
 
-    _fork_server()
+    fork_server()
     forkserver.ensure_running()
 
 
-def _fork_server() -> multiprocessing.context.ForkServerContext:
+def fork_server() -> multiprocessing.context.ForkServerContext:
     """Prepare the server that children are forked from: one BLAS thread each, no telemetry, libraries loaded."""
     for name in THREADS:
         os.environ[name] = "1"
@@ -153,26 +161,40 @@ def _start(
     return _Child(job, process, ours)
 
 
-def _ended(working: dict[int, _Child]) -> Iterator[_Child]:
-    """Wait, without polling, until a child has ended, and take those that have."""
-    for sentinel in wait(list(working)):
-        assert isinstance(sentinel, int)  # noqa: S101 - sentinels went in, so sentinels come out
-        child = working.pop(sentinel)
-        child.process.join()
-        yield child
+def _ended(working: dict[int, _Child], at: Callable[[str, str], None]) -> Iterator[_Child]:
+    """Wait, without polling, until a child has said something or ended, and take those that have ended."""
+    speaking = {child.pipe: child for child in working.values() if not child.silent}
+    for ready in wait([*working, *speaking]):
+        if isinstance(ready, int):
+            child = working.pop(ready)
+            child.process.join()
+            yield child
+        else:
+            assert isinstance(ready, Connection)  # noqa: S101 - sentinels and pipes went in
+            _listen(speaking[ready], at)
+
+
+def _listen(child: _Child, at: Callable[[str, str], None]) -> None:
+    """Take one message: a stage is passed on; the end, or a pipe that broke, is for the child's own end."""
+    try:
+        message = child.pipe.recv()
+    except (EOFError, OSError):
+        message = None
+    if message is not None and message[0] == STAGE:
+        at(child.job.run.name, message[1])
+    else:
+        child.last.append(message)
 
 
 def _outcome(child: _Child) -> Outcome:
-    """Read what a child has sent, or tell from its exit code what killed it."""
+    """Read the last that a child has sent, or tell from its exit code what killed it."""
     name = child.job.run.name
-    try:
-        if child.pipe.poll():
-            state, reason, seconds, peak = child.pipe.recv()
-            return Outcome(name, state, reason, seconds, peak)
-    except EOFError:
-        pass  # it died before it could send
-    finally:
-        child.pipe.close()
+    while not child.silent and child.pipe.poll():
+        _listen(child, lambda _run, _stage: None)
+    child.pipe.close()
+    if child.silent and child.last[0] is not None:
+        _, state, reason, seconds, peak = child.last[0]
+        return Outcome(name, state, reason, seconds, peak)
     code = child.process.exitcode or 0
     if code < 0:
         killer = signal.Signals(-code).name

@@ -287,7 +287,7 @@ def test_sidecars_say_what_was_done(done, study):
 def test_every_table_has_a_dictionary_with_every_column(done):
     tables = list(done.rglob("*.tsv"))
     # signal and quality; each engine; the atlas; the status
-    assert len(tables) == 6 * (6 + 3 + 6) + 2
+    assert len(tables) == 6 * (7 + 3 + 6) + 2
     for path in tables:
         described = json.loads(path.with_suffix(".json").read_text())
         for column in pd.read_csv(path, sep="\t", nrows=1).columns:
