@@ -15,6 +15,9 @@ ENTITY_ORDER = (
 )
 """The entities that our names may hold, in their order."""
 
+LONGEST = 60
+"""Characters of a label that is made of a name."""
+
 _LABEL = "[A-Za-z0-9+]+"
 _ENTITY = re.compile(rf"(?P<key>[a-z]+)-(?P<label>{_LABEL})")
 
@@ -35,7 +38,8 @@ def as_label(name: str, taken: Collection[str] = ()) -> str:
     ('userNonUser', 'userNonUser2')
     """
     words = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in name).split()
-    label = "".join([words[0], *(word[0].upper() + word[1:] for word in words[1:])]) if words else "unnamed"
+    # a name may be longer than file systems take
+    label = "".join([words[0], *(word[0].upper() + word[1:] for word in words[1:])])[:LONGEST] if words else "unnamed"
     number = 2
     unique = label
     while unique in taken:

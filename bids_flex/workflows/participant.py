@@ -105,6 +105,7 @@ def run_jobs(
         while waiting or working:
             while waiting and len(working) < nprocs:
                 child = _start(context, waiting.popleft(), work_dir, crash_dir, verbose, threads)
+                at(child.job.run.name, "starting")
                 working[child.process.sentinel] = child
             for child in _ended(working, at):
                 outcome = _outcome(child)

@@ -21,7 +21,7 @@ from bids_flex.workflows.app import make_jobs
 from bids_flex.workflows.child import execute
 
 SMALL = {"duration_s": 300.0, "voxel_mm": 10.0, "regions": 28}
-LEAN = ["--denoise", "24P+2P", "--n-surrogates", "3", "--restarts", "4"]
+LEAN = ["--denoise", "24P+2P", "--n-surrogates", "3", "--restarts", "4", "--no-reports"]
 PRIOR_ALONE = ["--engine", "prior", "--n-surrogates", "0"]
 
 
@@ -72,7 +72,7 @@ def analyse(study: Study, out: Path, *options: object, work: Path | None = None)
         for job in jobs:
             folder = (work or Path(temporary)) / job.run.name
             folder.mkdir(parents=True)
-            execute(job, folder, folder / "crash", verbose=0, threads=2)
+            execute(job, folder, folder / "crash", verbose=0, threads=2, at=lambda _stage: None)
 
 
 def status(out: Path) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from .conftest import PRIOR_ALONE, bids_flex, make_study, participant
 
 
 def group(study, out, *options):
-    return bids_flex(study.root, out, "group", "--n-permutations", "999", *options)
+    return bids_flex(study.root, out, "group", "--n-permutations", "999", "--no-reports", *options)
 
 
 def read_tests(out):
