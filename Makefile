@@ -10,10 +10,10 @@ JOBS ?= auto
 # measured on simulated truth rather than against a clock: twenty minutes
 VALIDATION := benchmarks/nulls.py benchmarks/recovery.py
 
-.PHONY: help check env demo test test-slow coverage sanitize lint bench validation docs lock image clean
+.PHONY: help check env demo gallery test test-slow coverage sanitize lint bench validation docs lock image clean
 
 help:
-	@echo "make demo       simulate a study, analyse it, compare its groups (results in $(DEMO)/out)"
+	@echo "make demo       simulate a study, analyse it, compare its groups (pages and tables in $(DEMO)/out)"
 	@echo "make test       the everyday tests"
 	@echo "make test-slow  the long ones as well"
 	@echo "make coverage   the everyday tests, and which lines they reach"
@@ -21,6 +21,7 @@ help:
 	@echo "make sanitize   the kernels' tests under AddressSanitizer and UBSan"
 	@echo "make bench      the headline figures of benchmarks/"
 	@echo "make validation the tables of docs/validation-dynamics.md"
+	@echo "make gallery    pictures of the demo's pages for the manual (needs chromium)"
 	@echo "make docs       the manual (build/docs)"
 	@echo "make lock       renew requirements.lock from pyproject.toml"
 	@echo "make image      the container image"
@@ -50,7 +51,10 @@ demo: env
 	  --restarts 50 --n-surrogates 99 --force \
 	  --atlas $(DEMO)/bids/derivatives/atlas/tpl-MNI152NLin2009cAsym_atlas-Sim_seg-7n_scale-100_dseg.nii.gz
 	@$(BIN)/bids_flex $(DEMO)/bids $(DEMO)/out group --groups antidepressant --covariates age sex mean_fd
-	@echo "Results: $(DEMO)/out (group/ compares people, sub-*/ holds each participant, logs/ says how it went)"
+	@echo "Open $(DEMO)/out/group.html and $(DEMO)/out/sub-01.html (group/ and sub-*/ hold the tables, logs/ says how it went)"
+
+gallery: env
+	@$(BIN)/python docs/make_gallery.py $(DEMO)/out docs/gallery
 
 test: env
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow"

@@ -39,7 +39,8 @@ class Board:
         from rich.table import Table
 
         counts = ", ".join(f"{count} {state}" for state, count in self.ended.items())
-        table = Table(title=f"{sum(self.ended.values())} of {self.total} runs" + (f": {counts}" if counts else ""))
+        title = f"{sum(self.ended.values())} of {self.total} runs" + (f": {counts}" if counts else "")
+        table = Table(title=title, title_justify="left", min_width=60)
         for name in ("run", "stage"):
             table.add_column(name)
         table.add_column("seconds", justify="right")

@@ -7,13 +7,16 @@ import os
 import pty
 import re
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import html5lib
 import pandas as pd
 import pytest
 
 from .conftest import bids_flex, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]

@@ -24,7 +24,8 @@ FACTS = {
     "Settings": {
         "input": {"type": "images"},
         "denoise": {
-            "high_pass_hz": 0.01, "low_pass_hz": 0.1, "fd_threshold_mm": 0.5, "dvars_threshold": 1.5, "min_coverage": 0.5,
+            "high_pass_hz": 0.01, "low_pass_hz": 0.1, "fd_threshold_mm": 0.5, "dvars_threshold": 1.5,
+            "min_coverage": 0.5,
         },
         "random_seed": 77,
     },
@@ -127,7 +128,8 @@ def test_the_methods_text_tells_the_settings_that_ran_and_cites_what_exists():
     text = participant_methods(FACTS, {"prior": PRIOR, "multilayer": MULTILAYER}, cleaning)
     for told in (
         "bids_flex 9.9", "12 regions of the atlas My", "strategy 24P", "3 confounds", "0.01 to 0.1 Hz", "above 0.5 mm",
-        "50 %", "windows of 60 s, 2 s apart", "windows of 100 s, 50 s apart", "resolution 1.25, coupling 0.5", "by leiden, 7 times",
+        "50 %", "windows of 60 s, 2 s apart", "windows of 100 s, 50 s apart", "resolution 1.25, coupling 0.5",
+        "by leiden, 7 times",
         "Newman-Girvan", "49 surrogates made by iterated", "seed 77", "multiplication of temporal derivatives",
     ):  # fmt: skip
         assert told in text

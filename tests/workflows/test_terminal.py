@@ -1,5 +1,7 @@
 """The board that a terminal shows."""
 
+import io
+
 from rich.console import Console
 
 from bids_flex.workflows.child import Outcome
@@ -7,7 +9,7 @@ from bids_flex.workflows.terminal import Board, live
 
 
 def shown(board):
-    console = Console(record=True, width=100, file=open("/dev/null", "w", encoding="utf8"))  # noqa: SIM115
+    console = Console(record=True, width=100, file=io.StringIO())
     console.print(board)
     return console.export_text()
 
