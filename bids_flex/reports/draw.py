@@ -124,7 +124,7 @@ def figures_of(run: Run) -> list[Wanted]:
     return listed
 
 
-def draw_run(run: Run, figures: Path, crash_dir: Path) -> list[dict[str, Any]]:
+def draw_run(run: Run, figures: Path, crash_dir: Path, *, redraw: bool = False) -> list[dict[str, Any]]:
     """Draw a run's figures, unless they are there for these results; what fails has an error in place of a figure.
 
     Parameters
@@ -135,6 +135,8 @@ def draw_run(run: Run, figures: Path, crash_dir: Path) -> list[dict[str, Any]]:
         Folder of the participant's figures.
     crash_dir : Path
         For the traceback of what nobody foresaw.
+    redraw : bool
+        Draw them even so.
 
     Returns
     -------
@@ -144,7 +146,7 @@ def draw_run(run: Run, figures: Path, crash_dir: Path) -> list[dict[str, Any]]:
     """
     index, made_of = figures / f"{run.stem}_figures.json", fingerprint_of(run)
     there = read_sidecar(index)
-    if there is not None and there.get("MadeOf") == made_of and _all_there(figures, there["Figures"]):
+    if not redraw and there is not None and there.get("MadeOf") == made_of and _all_there(figures, there["Figures"]):
         return list(there["Figures"])
     drawn = save_figures(figures_of(run), figures, run.stem, crash_dir)
     write_json(index, {"MadeOf": made_of, "Figures": drawn})

@@ -6,6 +6,8 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import TemplateError
+
 from bids_flex import __version__
 from bids_flex.bids.atlases import read_atlas
 from bids_flex.bids.names import as_label, entities_of
@@ -152,7 +154,7 @@ def _model(model: ModelResults, crash_dir: Path) -> dict[str, Any]:
         found["verdicts"] = _verdicts(tests)
         text = group_methods(told, model.document)
         found |= {"methods": plain(text), "markdown": text, "bibtex": bibtex(text)}
-    except (BidsFlexError, KeyError) as error:
+    except (BidsFlexError, KeyError, TemplateError) as error:
         found["error"] = f"the tables of this model are not whole ({error}): run the group level again"
         return found
     figures = model.folder / "figures"

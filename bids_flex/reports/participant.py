@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import TemplateError
+
 from bids_flex import __version__
 from bids_flex.bids.atlases import read_atlas
 from bids_flex.bids.outputs import write_atomic
@@ -36,7 +38,7 @@ SECTIONS = (
 )
 
 
-def make_participant_pages(output_dir: Path, label: str, crash_dir: Path) -> list[Path]:
+def make_participant_pages(output_dir: Path, label: str, crash_dir: Path, *, redraw: bool = False) -> list[Path]:
     """Make the page of a participant, or of each session where there are more than four.
 
     Parameters
@@ -47,6 +49,8 @@ def make_participant_pages(output_dir: Path, label: str, crash_dir: Path) -> lis
         Participant, without ``sub-``.
     crash_dir : Path
         For the tracebacks of figures that fail.
+    redraw : bool
+        Draw figures again that are there already.
 
     Returns
     -------
@@ -70,16 +74,18 @@ def make_participant_pages(output_dir: Path, label: str, crash_dir: Path) -> lis
     made = []
     for name, where, known in pages:
         path = output_dir / f"{name}.html"
-        write_atomic(path, _page(output_dir, name, where, known, crash_dir))
+        write_atomic(path, _page(output_dir, name, where, known, crash_dir, redraw=redraw))
         made.append(path)
     return made
 
 
-def _page(output_dir: Path, name: str, folder: Path, statuses: Sequence[Status], crash_dir: Path) -> str:
+def _page(
+    output_dir: Path, name: str, folder: Path, statuses: Sequence[Status], crash_dir: Path, *, redraw: bool
+) -> str:
     """Write one page."""
     runs = find_runs(folder, lambda entities: read_atlas(output_dir, entities))
     figures = folder / "figures"
-    shown = [_run(run, figures, crash_dir) for run in runs]
+    shown = [_run(run, figures, crash_dir, redraw=redraw) for run in runs]
     view = _view(runs)
     return render(
         "participant.html.j2",
@@ -98,7 +104,7 @@ def _page(output_dir: Path, name: str, folder: Path, statuses: Sequence[Status],
     )
 
 
-def _run(run: Run, figures: Path, crash_dir: Path) -> dict[str, Any]:
+def _run(run: Run, figures: Path, crash_dir: Path, *, redraw: bool) -> dict[str, Any]:
     """Collect what the page says of a run; what cannot be read is said in its place."""
     found: dict[str, Any] = {
         "name": run.name,
@@ -124,10 +130,10 @@ def _run(run: Run, figures: Path, crash_dir: Path) -> dict[str, Any]:
         found["facts"] = _facts(summaries)
         text = participant_methods(first, summaries, quality.get("Cleaning", {}))
         found |= {"methods": plain(text), "markdown": text, "bibtex": bibtex(text)}
-    except (BidsFlexError, KeyError, TypeError, StopIteration) as error:
+    except (BidsFlexError, KeyError, TypeError, StopIteration, TemplateError) as error:
         found["error"] = f"the sidecars of this run are not whole ({error}): run the participant level again"
         return found
-    found["figures"] = with_images(figures, draw_run(run, figures, crash_dir))
+    found["figures"] = with_images(figures, draw_run(run, figures, crash_dir, redraw=redraw))
     return found
 
 

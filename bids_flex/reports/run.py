@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_flex import __version__
 from bids_flex.bids.names import entities_of
 from bids_flex.bids.results import read_sidecar
 from bids_flex.errors import DatasetFileError
@@ -145,6 +146,8 @@ def by_network(networks: Sequence[str]) -> Order:
 
 
 def fingerprint_of(run: Run) -> str:
-    """Name the results that figures are drawn from: settings, inputs and version."""
+    """Name what figures are drawn from, and by: settings, inputs and versions."""
     last = summary(run, run.engines[-1])
-    return json.dumps([last.get("SettingsHash"), last.get("InputFingerprint"), last.get("SoftwareVersion")])
+    return json.dumps(
+        [last.get("SettingsHash"), last.get("InputFingerprint"), last.get("SoftwareVersion"), __version__]
+    )

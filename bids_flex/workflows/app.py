@@ -176,7 +176,7 @@ def _pages_again(config: Config, _work_dir: Path, journal: Journal) -> int:
         who = " ".join(wanted) or "anybody"
         raise NoMatchError(f"{config.output_dir} has no results of {who}: run the participant level first")
     nprocs = config.execution.nprocs or default_nprocs()
-    failed = make_pages(config.output_dir, labels, nprocs=nprocs, crash_dir=journal.folder / "crash")
+    failed = make_pages(config.output_dir, labels, nprocs=nprocs, crash_dir=journal.folder / "crash", redraw=True)
     return _close(journal, 1 if failed else 0)
 
 

@@ -72,10 +72,14 @@ def write_derivatives(
 
 
 def _remove_old(job: Job) -> None:
-    """Remove what an earlier analysis has left of the engines: while tables are replaced, nothing may say "done"."""
+    """Remove what an earlier analysis has left of the engines: while tables are replaced, nothing may say "done".
+
+    The index of figures goes too: they are drawn again.
+    """
     for engine in reversed(ENGINES):
         sidecar_path(job, engine).unlink(missing_ok=True)
     folder, stem = output_folder(job.output_dir, job.run), output_stem(job.run, dict(job.atlas.entities))
+    (folder.parent / "figures" / f"{stem}_figures.json").unlink(missing_ok=True)
     for engine in ENGINES:
         for old in [*folder.glob(f"{stem}_desc-{engine}*"), *folder.glob(f"{stem}_stat-*_desc-{engine}*")]:
             old.unlink(missing_ok=True)
@@ -130,7 +134,7 @@ def _write_signal(
     write_table(_path(job, "stat-mean_timeseries"), series, {**common, "Cleaning": cleaning}, each)
     if job.science.input.type == "images":
         # not needed for any result: pages show what cleaning has done, and others may want to clean otherwise
-        before = pd.DataFrame(coverage["series"], columns=labels)
+        before = pd.DataFrame(coverage["series"][facts["skipped_volumes"] :], columns=labels)
         each = {label: _region_column(job, label, "Mean signal before cleaning") for label in labels}
         write_table(_path(job, "stat-mean_desc-uncleaned_timeseries"), before, common, each)
     static = pd.DataFrame(clean["static"], columns=labels)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("bids_flex")
 
 
-def make_pages(output_dir: Path, labels: Sequence[str], *, nprocs: int, crash_dir: Path) -> int:
+def make_pages(output_dir: Path, labels: Sequence[str], *, nprocs: int, crash_dir: Path, redraw: bool = False) -> int:
     """Make the pages of participants.
 
     Parameters
@@ -32,6 +32,8 @@ def make_pages(output_dir: Path, labels: Sequence[str], *, nprocs: int, crash_di
         Processes.
     crash_dir : Path
         For tracebacks.
+    redraw : bool
+        Draw figures again that are there already.
 
     Returns
     -------
@@ -43,7 +45,7 @@ def make_pages(output_dir: Path, labels: Sequence[str], *, nprocs: int, crash_di
     failed = 0
     pool = ProcessPoolExecutor(min(nprocs, len(labels)), mp_context=fork_server(), initializer=_ignore_interrupts)
     try:
-        asked = [(label, pool.submit(_make, output_dir, label, crash_dir)) for label in labels]
+        asked = [(label, pool.submit(_make, output_dir, label, crash_dir, redraw)) for label in labels]
         for label, future in asked:
             error = future.exception()
             told = f"its process died ({error})" if error is not None else future.result()
@@ -61,12 +63,12 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _make(output_dir: Path, label: str, crash_dir: Path) -> str:
+def _make(output_dir: Path, label: str, crash_dir: Path, redraw: bool) -> str:  # noqa: FBT001 - a pool passes places
     """Make the page of one participant, and say why not; empty when it is made."""
     from bids_flex.reports import make_participant_pages
 
     try:
-        make_participant_pages(output_dir, label, crash_dir)
+        make_participant_pages(output_dir, label, crash_dir, redraw=redraw)
     except BidsFlexError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - a page that fails must not take the others with it

@@ -239,6 +239,30 @@ def test_runs_without_results_have_their_reason_on_the_page(study, tmp_path):
     assert re.search(r"<td>failed</td><td>[^<]*minutes", text)
 
 
+def test_figures_are_drawn_once_and_again_when_their_results_are(study, tmp_path):
+    out = tmp_path / "out"
+    words = ["--atlas", study.atlas, "--participant-label", "04", "--engine", "prior", "--n-surrogates", "0"]
+    words += ["--denoise", "24P+2P"]
+
+    def times():
+        return {path.name: path.stat().st_mtime_ns for path in out.glob("sub-04/figures/*.svg")}
+
+    assert bids_flex(study.root, out, "participant", *words).code == 0
+    first = times()
+    # one engine: no agreement of engines and one brain
+    assert sorted(name.split("_desc-")[1].split("_")[0] for name in first) == [
+        "allegiance", "brainprior", "carpet", "communities", "connectivity", "measures", "motion", "search",
+    ]  # fmt: skip
+    (out / "sub-04.html").unlink()
+    assert bids_flex(study.root, out, "participant", *words).code == 0
+    assert (out / "sub-04.html").exists(), "a page that is missing is made, though the run was done"
+    assert times() == first
+    assert bids_flex(study.root, out, "participant", *words, "--force").code == 0
+    assert all(first[name] < when for name, when in times().items())
+    series = text_of(next(out.rglob("*_stat-mean_desc-uncleaned_timeseries.tsv")))
+    assert series.count("\n") == text_of(next(out.rglob("*_stat-mean_timeseries.tsv"))).count("\n")
+
+
 def test_many_sessions_have_a_page_each(copy):
     func = copy / "sub-02" / "func"
     for number in range(1, 6):
@@ -281,8 +305,8 @@ def test_a_terminal_shows_runs_and_stages_and_ends_with_the_exit_code(study, tmp
     os.close(ours)
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said.decode(errors="replace"))
     assert "0 of 1 runs" in plain
-    assert "starting" in plain
-    assert re.search(r"surrogates (prior|multilayer)", plain)
+    stages = "starting|parcellate|clean|connectivity|communities|flexibility|surrogates|write"
+    assert re.search(rf"sub-03_task-rest[^│]*│ ({stages})", plain)
     last = " ".join(plain.strip().splitlines()[-3:])
     assert f"exit code {code}" in last
 

@@ -139,6 +139,8 @@ def test_the_methods_text_tells_the_settings_that_ran_and_cites_what_exists():
     assert entries == cited(text)
     assert bibtex(text).count("{") == bibtex(text).count("}")
     assert "Measures of prior were held" not in text, "that engine had no surrogates"
+    none = {"prior": {**PRIOR, "NullModel": {"Surrogates": 0}}}
+    assert "were held against" not in participant_methods(FACTS, none, cleaning)
 
 
 def test_series_of_others_were_not_cleaned():
