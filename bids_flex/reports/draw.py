@@ -64,6 +64,13 @@ ALWAYS = (
         signal_figures.draw_carpet,
     ),
     (
+        "coverage",
+        "quality",
+        "Coverage and signal",
+        "Regions with too little coverage were left out.",
+        signal_figures.draw_coverage,
+    ),
+    (
         "connectivity",
         "connectivity",
         "Static connectivity",

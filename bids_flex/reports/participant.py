@@ -205,7 +205,10 @@ def _calls(output_dir: Path, statuses: Sequence[Status]) -> list[str]:
 
 
 def _reports(output_dir: Path, statuses: Sequence[Status]) -> list[str]:
-    """Name the crash files of the participant's runs."""
-    names = {one.run for one in statuses if one.state == "failed"}
-    files = sorted((output_dir / "logs").glob("*/crash/*"))
-    return [file.relative_to(output_dir).as_posix() for file in files if any(name in file.name for name in names)]
+    """Name the tracebacks of the participant's failed runs, which name the folder that the run worked in."""
+    found = []
+    for one in statuses:
+        if one.state == "failed":
+            files = sorted((output_dir / "logs" / one.log / "crash").glob("*.txt"))
+            found += [file for file in files if one.run in file.name or one.run in file.read_text(errors="replace")]
+    return [file.relative_to(output_dir).as_posix() for file in dict.fromkeys(found)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_flex.errors import DatasetFileError
 from bids_flex.reports.run import by_network, facts, networks_of, table
 from bids_flex.reports.style import GREY, colour, mark_networks, new_figure
 
@@ -99,6 +100,31 @@ def _carpet(axes: Axes, values: Floats, order: Order, tr_s: float) -> None:
     axes.set_xlim(0, width)
     mark_networks(axes, order)
     axes.tick_params(axis="y", pad=8)
+
+
+def draw_coverage(run: Run) -> tuple[Figure, str]:
+    """Draw how much of each region lies in the brain mask, and its temporal signal-to-noise ratio."""
+    regions = table(run, "desc-regions_quality")
+    limit = float(facts(run, "desc-regions_quality")["Settings"]["denoise"]["min_coverage"])
+    order = by_network(networks_of(run, list(regions["region"])))
+    known = [name for name in ("coverage", "tsnr") if regions[name].notna().any()]
+    if not known:
+        raise DatasetFileError("series were read as they are: coverage is not known")
+    figure = new_figure(9, 1.6 * len(known) + 0.6)
+    places = np.arange(len(regions))
+    for axes, name in zip(figure.subplots(len(known), 1, sharex=True, squeeze=False)[:, 0], known, strict=True):
+        for place, (start, stop) in enumerate(zip(order.bounds, order.bounds[1:], strict=False)):
+            values = regions[name].to_numpy(dtype=float)[order.places[start:stop]]
+            axes.bar(places[start:stop], values, width=1, color=colour(place))
+        axes.set_ylabel({"coverage": "coverage", "tsnr": "tSNR"}[name])
+        if name == "coverage":
+            axes.axhline(limit, color=GREY, ls="--", lw=0.8)
+    axes.set_xticks(order.middles, order.names, rotation=30, ha="right")
+    low = int((regions["coverage"] < limit).sum())
+    return figure, (
+        f"Bars for {len(regions)} regions, sorted by network: share inside the brain mask, and temporal "
+        f"signal-to-noise ratio; {low} regions have less than {limit:.0%} (dashed)."
+    )
 
 
 def draw_connectivity(run: Run) -> tuple[Figure, str]:

@@ -158,7 +158,7 @@ def test_everything_has_a_name_for_those_who_cannot_see_it(pages, browser, name)
 
 def test_figures_stand_alone_too(pages):
     figures = list((pages / "sub-01" / "figures").glob("*_figure.svg"))
-    assert len(figures) == 10
+    assert len(figures) == 11
     linked = set(re.findall(r'href="(sub-01/figures/[^"]+)"', text_of(pages / "sub-01.html")))
     assert linked == {path.relative_to(pages).as_posix() for path in figures}
     assert (pages / "sub-01.html").stat().st_size < 5e6
@@ -179,6 +179,7 @@ def test_strings_of_an_enemy_are_text(study, copy, browser, tmp_path):
     root.mkdir()
     table = pd.read_csv(study.root / "participants.tsv", sep="\t", dtype=str)
     table["antidepressant"] = table["antidepressant"].replace({"user": long})
+    table = pd.concat([table, table.iloc[[0]].assign(participant_id=f"sub-{HOSTILE}")])
     table.to_csv(root / "participants.tsv", sep="\t", index=False)
     path = next((copy / "sub-01").rglob("*_desc-prior_dynamics.json"))
     told = json.loads(path.read_text())
@@ -215,7 +216,7 @@ def test_a_figure_that_fails_costs_neither_the_page_nor_the_others(copy):
     assert text.count("This figure could not be drawn") == 2
     assert "run the participant level again" in text
     assert "KeyError" in text
-    assert len(list((copy / "sub-01" / "figures").glob("*_figure.svg"))) == 8
+    assert len(list((copy / "sub-01" / "figures").glob("*_figure.svg"))) == 9
     assert [path.name for path in copy.glob("logs/*/crash/*")] != []
     # once the table is back, the figure is drawn again
     assert "search" not in {path.name.split("_desc-")[-1].split("_")[0] for path in copy.glob("sub-01/figures/*.svg")}
@@ -251,7 +252,8 @@ def test_figures_are_drawn_once_and_again_when_their_results_are(study, tmp_path
     first = times()
     # one engine: no agreement of engines and one brain
     assert sorted(name.split("_desc-")[1].split("_")[0] for name in first) == [
-        "allegiance", "brainprior", "carpet", "communities", "connectivity", "measures", "motion", "search",
+        "allegiance", "brainprior", "carpet", "communities", "connectivity", "coverage", "measures", "motion",
+        "search",
     ]  # fmt: skip
     (out / "sub-04.html").unlink()
     assert bids_flex(study.root, out, "participant", *words).code == 0
@@ -261,6 +263,20 @@ def test_figures_are_drawn_once_and_again_when_their_results_are(study, tmp_path
     assert all(first[name] < when for name, when in times().items())
     series = text_of(next(out.rglob("*_stat-mean_desc-uncleaned_timeseries.tsv")))
     assert series.count("\n") == text_of(next(out.rglob("*_stat-mean_timeseries.tsv"))).count("\n")
+
+
+def test_tracebacks_of_failed_runs_are_linked(copy):
+    log = copy / "logs" / "zz"
+    (log / "crash").mkdir(parents=True)
+    run = "sub-02_task-rest_space-MNI152NLin2009cAsym"
+    (log / "status.tsv").write_text(f"run\tstate\treason\n{run}\tfailed\tKeyError\n")
+    (log / "crash" / "crash-1.txt").write_text(f"Working directory: /w/{run}/run/clean")
+    (log / "crash" / "crash-2.txt").write_text("Working directory: /w/sub-03_task-rest/run/clean")
+    remake(copy, "participant", "--participant-label", "02")
+    text = text_of(copy / "sub-02.html")
+    assert 'href="logs/zz/crash/crash-1.txt"' in text
+    assert "crash-2.txt" not in text
+    assert "<td>failed</td><td>KeyError</td>" in text
 
 
 def test_many_sessions_have_a_page_each(copy):
