@@ -68,17 +68,12 @@ def run_app(config: Config) -> int:
             if config.level == "participant":
                 do = _pages_again if config.execution.reports_only else _participant
                 return do(config, work_dir, journal)
-            from bids_flex.workflows.group import run_group
-
-            if not config.execution.reports_only:
-                run_group(config, README)
-            _group_page(config, journal)
+            return _group(config, journal)
         except BidsFlexError as error:
             LOG.error("%s", error)  # noqa: TRY400 - our messages say what to do; a traceback would bury that
             return _close(journal, error.exit_code)
         except KeyboardInterrupt as error:
             return _close(journal, 143 if isinstance(error, Terminated) else 130)
-        return _close(journal, 0)
 
 
 def _terminate(_number: int, _frame: object) -> None:
@@ -142,20 +137,19 @@ def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
     return _close(journal, 1 if journal.count("failed") else 0)
 
 
-def _group_page(config: Config, journal: Journal) -> None:
-    """Make the group's page; when it cannot be made, its tables are whole all the same.
+def _group(config: Config, journal: Journal) -> int:
+    """Compare people, unless only the page is wanted, and make the page."""
+    from bids_flex.workflows.group import run_group
+    from bids_flex.workflows.pages import make_group
 
-    Raises
-    ------
-    NoMatchError
-        When there is nothing to make it of.
-    """
-    from bids_flex.reports import make_group_page
-
-    if not config.execution.reports:
-        return
-    path = make_group_page(config.output_dir, journal.folder / "crash")
-    LOG.info("page: %s", path)
+    again = config.execution.reports_only
+    if again and not (config.output_dir / "group").is_dir():
+        raise NoMatchError(f"{config.output_dir} has no results of the group level: run it first")
+    if not again:
+        run_group(config, README)
+    failed = make_group(config.output_dir, journal.folder / "crash") if config.execution.reports else 0
+    # results that are whole are a success; of a call for a page alone, the page is the result
+    return _close(journal, 1 if failed and again else 0)
 
 
 def _labels(config: Config, changed: Sequence[str], done: Sequence[str]) -> list[str]:

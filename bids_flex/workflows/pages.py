@@ -1,8 +1,12 @@
-"""Pages of participants, made after their runs in processes of their own; a page that fails costs no run."""
+"""Pages, made after the results are written: of participants in processes of their own, of the group at the end.
+
+A page that fails is told, has a traceback in the log folder, and costs no results.
+"""
 
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import signal
 import traceback
 from concurrent.futures import ProcessPoolExecutor
@@ -13,7 +17,7 @@ from bids_flex.errors import BidsFlexError, OutputError
 from bids_flex.workflows.participant import fork_server
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 LOG = logging.getLogger("bids_flex")
@@ -39,23 +43,47 @@ def make_pages(output_dir: Path, labels: Sequence[str], *, nprocs: int, crash_di
     -------
     int
         How many participants have no new page; each has a line in the log.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When interrupted; the processes are stopped first.
     """
     if not labels:
         return 0
     failed = 0
     pool = ProcessPoolExecutor(min(nprocs, len(labels)), mp_context=fork_server(), initializer=_ignore_interrupts)
     try:
-        asked = [(label, pool.submit(_make, output_dir, label, crash_dir, redraw)) for label in labels]
+        asked = [(label, pool.submit(_make_participant, output_dir, label, crash_dir, redraw)) for label in labels]
         for label, future in asked:
             error = future.exception()
             told = f"its process died ({error})" if error is not None else future.result()
-            if told:
-                failed += 1
-                LOG.warning("sub-%s: no page: %s; its results are whole, --reports-only tries again", label, told)
+            failed += _told(f"sub-{label}", told)
+    except KeyboardInterrupt:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-    LOG.info("%d pages made", len(labels) - failed)
+    LOG.info("pages of %d participants made", len(labels) - failed)
     return failed
+
+
+def make_group(output_dir: Path, crash_dir: Path) -> int:
+    """Make the page of the group; return 1 when it cannot be made, 0 otherwise."""
+    from bids_flex.reports import make_group_page
+
+    failed = _told("group", _guarded(lambda: make_group_page(output_dir, crash_dir), "group", crash_dir))
+    if not failed:
+        LOG.info("page: %s", output_dir / "group.html")
+    return failed
+
+
+def _told(whose: str, why: str) -> int:
+    """Say that a page could not be made, and why."""
+    if why:
+        LOG.warning("%s: no page: %s; the results are whole, --reports-only tries again", whose, why)
+    return 1 if why else 0
 
 
 def _ignore_interrupts() -> None:
@@ -63,19 +91,25 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _make(output_dir: Path, label: str, crash_dir: Path, redraw: bool) -> str:  # noqa: FBT001 - a pool passes places
+def _make_participant(output_dir: Path, label: str, crash_dir: Path, redraw: bool) -> str:  # noqa: FBT001 - by place
     """Make the page of one participant, and say why not; empty when it is made."""
     from bids_flex.reports import make_participant_pages
 
+    return _guarded(lambda: make_participant_pages(output_dir, label, crash_dir, redraw=redraw), label, crash_dir)
+
+
+def _guarded(make: Callable[[], object], name: str, crash_dir: Path) -> str:
+    """Make something, and say why not; empty when it is made."""
     try:
-        make_participant_pages(output_dir, label, crash_dir, redraw=redraw)
+        make()
     except BidsFlexError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 - a page that fails must not take the others with it
-        file = crash_dir / f"crash-page-{label}.txt"
+    except Exception as error:  # noqa: BLE001 - a page that fails must not take anything with it
+        file = crash_dir / f"crash-page-{name}.txt"
+        told = f"{type(error).__name__}: {error}"
         try:
             write_atomic(file, "".join(traceback.format_exception(error)))
         except OutputError as full:
-            return f"{type(error).__name__}: {error}; {full}"
-        return f"{type(error).__name__}: {error}; see {file}"
+            return f"{told}; {full}"
+        return f"{told}; see {file}"
     return ""

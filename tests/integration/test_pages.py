@@ -327,8 +327,39 @@ def test_a_terminal_shows_runs_and_stages_and_ends_with_the_exit_code(study, tmp
     assert f"exit code {code}" in last
 
 
+def test_ctrl_c_while_pages_are_made_ends_at_once(copy):
+    import signal
+    import time
+    from subprocess import PIPE, Popen
+
+    for page in copy.glob("*.html"):
+        page.unlink()
+    words = command(copy.parent, copy, "participant", "--reports-only", "--nprocs", "1")
+    with Popen(words, stderr=PIPE, text=True) as running:
+        while not list(copy.glob("*.html")) and running.poll() is None:
+            time.sleep(0.2)
+        running.send_signal(signal.SIGINT)
+        asked = time.monotonic()
+        _, said = running.communicate(timeout=60)
+        assert time.monotonic() - asked < 5
+    assert running.returncode == 130
+    assert "exit code 130" in said
+    assert len(list(copy.glob("*.html"))) < 6
+    assert not list(copy.rglob(".bids_flex-*")), "nothing half-written is left"
+
+
+def test_a_page_of_the_group_that_fails_costs_no_results(study, copy, monkeypatch):
+    from bids_flex.workflows.pages import make_group
+
+    monkeypatch.setattr("bids_flex.reports.group.render", lambda *_, **__: 1 / 0)
+    assert make_group(copy, copy / "crash") == 1
+    assert "ZeroDivisionError" in (copy / "crash" / "crash-page-group.txt").read_text()
+
+
 @pytest.mark.slow
 def test_fifty_runs_of_four_hundred_regions_stay_usable(tmp_path, browser):
+    from bids_flex.reports import make_participant_pages
+
     from .conftest import make_study, participant
 
     study = make_study(tmp_path / "bids", participants=1, regions=400, voxel_mm=6.0)
@@ -339,8 +370,7 @@ def test_fifty_runs_of_four_hundred_regions_stay_usable(tmp_path, browser):
         for number in range(1, 51):
             shutil.copy(path, func / path.name.replace("task-rest_", f"task-rest_run-{number:02d}_"))
         path.unlink()
-    remake(out, "participant")
-    page = out / "sub-01.html"
+    (page,) = make_participant_pages(out, "01", tmp_path / "crash")
     assert page.stat().st_size < 51 * 5e6
     seen = Seen(browser, page)
     seen.page.locator("nav a", has_text="run-50").click()
