@@ -76,6 +76,9 @@ def make_participant_pages(output_dir: Path, label: str, crash_dir: Path, *, red
         path = output_dir / f"{name}.html"
         write_atomic(path, _page(output_dir, name, where, known, crash_dir, redraw=redraw))
         made.append(path)
+    # sessions have become many, or fewer: the other kind of page is out of date
+    for old in {output_dir / f"sub-{label}.html", *output_dir.glob(f"sub-{label}_ses-*.html")} - set(made):
+        old.unlink(missing_ok=True)
     return made
 
 
@@ -84,7 +87,8 @@ def _page(
 ) -> str:
     """Write one page."""
     runs = find_runs(folder, lambda entities: read_atlas(output_dir, entities))
-    figures = folder / "figures"
+    # of all sessions together, as fMRIPrep has them
+    figures = output_dir / folder.relative_to(output_dir).parts[0] / "figures"
     shown = [_run(run, figures, crash_dir, redraw=redraw) for run in runs]
     view = _view(runs)
     return render(

@@ -79,7 +79,8 @@ def _remove_old(job: Job) -> None:
     for engine in reversed(ENGINES):
         sidecar_path(job, engine).unlink(missing_ok=True)
     folder, stem = output_folder(job.output_dir, job.run), output_stem(job.run, dict(job.atlas.entities))
-    (folder.parent / "figures" / f"{stem}_figures.json").unlink(missing_ok=True)
+    figures = job.output_dir / f"sub-{dict(job.run.entities)['sub']}" / "figures"
+    (figures / f"{stem}_figures.json").unlink(missing_ok=True)
     for engine in ENGINES:
         for old in [*folder.glob(f"{stem}_desc-{engine}*"), *folder.glob(f"{stem}_stat-*_desc-{engine}*")]:
             old.unlink(missing_ok=True)

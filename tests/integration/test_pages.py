@@ -287,7 +287,9 @@ def test_many_sessions_have_a_page_each(copy):
         for path in func.iterdir():
             shutil.copy(path, session / path.name.replace("sub-02_", f"sub-02_ses-{number}_"))
     shutil.rmtree(func)
+    (copy / "sub-02.html").write_text("of one session")
     remake(copy, "participant", "--participant-label", "02")
+    assert len(list((copy / "sub-02" / "figures").glob("sub-02_ses-4_*.svg"))) == 11
     assert sorted(path.name for path in copy.glob("sub-02*.html")) == [f"sub-02_ses-{n}.html" for n in range(1, 6)]
     assert 'id="sub-02-ses-3' in text_of(copy / "sub-02_ses-3.html")
 
