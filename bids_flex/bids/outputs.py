@@ -137,10 +137,10 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any value that JSON can hold, f
 
 
 @cache
-def column_dictionary() -> dict[str, dict[str, str]]:
+def column_dictionary() -> dict[str, dict[str, Any]]:
     """Read what every column of our tables means, with its unit."""
     text = resources.files("bids_flex.data").joinpath("columns.json").read_text(encoding="utf8")
-    columns: dict[str, dict[str, str]] = json.loads(text)
+    columns: dict[str, dict[str, Any]] = json.loads(text)
     return columns
 
 
