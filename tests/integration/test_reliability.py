@@ -1,0 +1,76 @@
+"""Attacks on a call: killed while it writes, and watched for what it asks of the network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from bids_flex.bids.check import check_outputs
+
+from .conftest import LEAN, command, participant, tree
+
+
+def call(study, out):
+    words = ["--atlas", study.atlas, *LEAN, "--participant-label", "01", "--nprocs", "1"]
+    return command(study.root, out, "participant", *words)
+
+
+def in_session(session):
+    """Processes of a session that are not yet gone."""
+    alive = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _parent, _group, its_session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(its_session) == session and state != "Z":
+            alive.append(int(entry.name))
+    return alive
+
+
+def within(seconds, holds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():
+            return True
+        time.sleep(0.005)
+    return False
+
+
+@pytest.mark.parametrize("files", [1, 8, 15])
+def test_killed_while_it_writes_a_rerun_gives_the_undisturbed_tree(study, done, tmp_path, files):
+    out = tmp_path / "out"
+    process = subprocess.Popen(call(study, out), start_new_session=True, stderr=subprocess.DEVNULL)
+    assert within(120, lambda: len([*out.glob("sub-*/func/sub-*")]) >= files or process.poll() is not None)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    left = within(5, lambda: not in_session(process.pid))
+    for one in in_session(process.pid):
+        os.kill(one, signal.SIGKILL)
+    assert left, "orphan processes five seconds after SIGKILL"
+    # a table may still wait for its dictionary; whatever has both is sound
+    halves = [fault for fault in check_outputs(out)[1] if not fault.endswith("is missing")]
+    assert halves == []
+    assert participant(study, out, "--participant-label", "01").code == 0
+    assert check_outputs(out)[1] == []
+    undisturbed = {name: content for name, content in tree(done).items() if name.startswith("sub-01")}
+    assert {name: content for name, content in tree(out).items() if name.startswith("sub-01")} == undisturbed
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_a_call_never_reaches_for_the_internet(study, tmp_path):
+    trace = tmp_path / "trace"
+    watched = ["strace", "-f", "-qq", "-e", "trace=network", "-o", trace, *call(study, tmp_path / "out")]
+    assert subprocess.run(watched, capture_output=True, check=False, timeout=250).returncode == 0
+    lines = trace.read_text().splitlines()
+    assert any("AF_UNIX" in line for line in lines)
+    # a library binds a socket to ::1 when it is imported, to learn whether there is IPv6; nothing leaves by that
+    reached = [line for line in lines if "AF_INET" in line and "socket(" not in line and "::1" not in line]
+    assert reached == []
+    assert not [line for line in lines if "connect(" in line and "AF_UNIX" not in line]
