@@ -12,13 +12,26 @@ from pathlib import Path
 import pytest
 
 from bids_flex.bids.check import check_outputs
+from bids_flex.cli import parse_config
+from bids_flex.workflows.app import make_jobs
 
-from .conftest import LEAN, command, participant, tree
+from .conftest import LEAN, command, participant, status, tree
 
 
 def call(study, out):
     words = ["--atlas", study.atlas, *LEAN, "--participant-label", "01", "--nprocs", "1"]
     return command(study.root, out, "participant", *words)
+
+
+def parse(study, folder):
+    words = [study.root, folder / "out", "participant", "--atlas", study.atlas, *LEAN, "--participant-label", "01"]
+    return parse_config([str(word) for word in words])
+
+
+def leftovers(out):
+    """Leave what a killed write leaves: its temporary file."""
+    for folder in (out, next(out.glob("sub-*/func"))):
+        (folder / ".bids_flex-left").write_text("half")
 
 
 def in_session(session):
@@ -50,6 +63,7 @@ def test_killed_while_it_writes_a_rerun_gives_the_undisturbed_tree(study, done, 
     assert within(120, lambda: len([*out.glob("sub-*/func/sub-*")]) >= files or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+    leftovers(out)
     left = within(5, lambda: not in_session(process.pid))
     for one in in_session(process.pid):
         os.kill(one, signal.SIGKILL)
@@ -61,6 +75,40 @@ def test_killed_while_it_writes_a_rerun_gives_the_undisturbed_tree(study, done, 
     assert check_outputs(out)[1] == []
     undisturbed = {name: content for name, content in tree(done).items() if name.startswith("sub-01")}
     assert {name: content for name, content in tree(out).items() if name.startswith("sub-01")} == undisturbed
+    assert [*out.rglob(".bids_flex-*")] == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_asked_to_stop_while_it_writes_it_ends_in_five_seconds(study, tmp_path, number, code):
+    out = tmp_path / "out"
+    process = subprocess.Popen(call(study, out), start_new_session=True, stderr=subprocess.DEVNULL)
+    assert within(120, lambda: len([*out.glob("sub-*/func/sub-*")]) >= 3 or process.poll() is not None)
+    process.send_signal(number)
+    assert process.wait(timeout=5) == code
+    assert within(5, lambda: not in_session(process.pid))
+    assert set(status(out)["state"]) == {"interrupted"}
+    assert [fault for fault in check_outputs(out)[1] if not fault.endswith("is missing")] == []
+
+
+@pytest.mark.parametrize("part", ["sub-01", "logs"])
+def test_a_linked_part_of_the_output_folder_is_refused_and_nothing_lies_behind_the_link(study, tmp_path, part):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "out" / part).symlink_to(tmp_path / "victim")
+    told = participant(study, tmp_path / "out", "--participant-label", "01")
+    assert told.code in {1, 73}
+    assert "is a link that leads out of" in told.err
+    assert [path for path in (tmp_path / "victim").rglob("*") if path.is_file()] == []
+
+
+def test_an_existing_work_folder_of_a_run_becomes_private(study, tmp_path):
+    names = [one.name for one in make_jobs(parse(study, tmp_path))[1].usable]
+    for name in names:
+        (tmp_path / "work" / name).mkdir(parents=True, mode=0o777)
+        (tmp_path / "work" / name).chmod(0o777)
+    assert participant(study, tmp_path / "out", "--participant-label", "01", "--work-dir", tmp_path / "work").code == 0
+    kept = [(tmp_path / "work" / name).stat().st_mode & 0o777 for name in [*names, "nipype"]]
+    assert kept == [0o700] * len(kept)
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
