@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -88,6 +89,28 @@ def test_asked_to_stop_while_it_writes_it_ends_in_five_seconds(study, tmp_path, 
     assert within(5, lambda: not in_session(process.pid))
     assert set(status(out)["state"]) == {"interrupted"}
     assert [fault for fault in check_outputs(out)[1] if not fault.endswith("is missing")] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", range(40))
+def test_killed_at_a_random_moment_a_rerun_gives_the_undisturbed_tree(study, done, tmp_path, attempt):
+    number = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[attempt % 3]
+    out = tmp_path / "out"
+    process = subprocess.Popen(call(study, out), start_new_session=True, stderr=subprocess.DEVNULL)
+    assert within(120, lambda: [*out.glob("logs/*/bids_flex.log")])
+    time.sleep(random.Random(attempt).uniform(0, 5))
+    process.send_signal(number)
+    code = process.wait(timeout=5)
+    # 0: it had finished before its moment came
+    assert code in {0, {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}[number]}
+    assert within(5, lambda: not in_session(process.pid))
+    if (out / "dataset_description.json").exists():
+        assert [fault for fault in check_outputs(out)[1] if not fault.endswith("is missing")] == []
+    assert participant(study, out, "--participant-label", "01").code == 0
+    assert check_outputs(out)[1] == []
+    undisturbed = {name: content for name, content in tree(done).items() if name.startswith("sub-01")}
+    assert {name: content for name, content in tree(out).items() if name.startswith("sub-01")} == undisturbed
+    assert [*out.rglob(".bids_flex-*")] == []
 
 
 @pytest.mark.parametrize("part", ["sub-01", "logs"])
