@@ -106,7 +106,7 @@ def _unreadable(root: Path, participant: str) -> Iterator[tuple[Path, str]]:
         try:
             if not isinstance(json.loads(path.read_text(encoding="utf8")), dict):
                 yield path, f"{path} cannot be read as JSON (it holds no object): correct it, or restore it"
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             yield path, f"{path} cannot be read as JSON ({error}): correct it, or restore it"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import math
 import os
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 BIDS_VERSION = "1.11.0"
 ROWS_AT_ONCE = 250
 """Rows of a table that are turned into text together: the table of ten thousand people would be gigabytes of it."""
+
+TEMPORARY = ".bids_flex-"
+"""How names of files begin that are not complete yet."""
 
 BIDSIGNORE = """\
 # Derivatives that BIDS does not name yet; patterns of file names, no folders with a trailing slash.
@@ -66,12 +70,63 @@ def check_writable(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".bids_flex-"):
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise OutputError(
             f"{folder} cannot be written ({error.strerror}): choose another folder, or check its owner and free space"
         ) from error
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that nobody else can read or write: what lies in it may be unpickled.
+
+    Raises
+    ------
+    OutputError
+        When it is a link, belongs to another user, or cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+            raise OutputError(f"{folder} is a link or belongs to another user: remove it, or choose another --work-dir")
+        folder.chmod(0o700)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made private ({error.strerror}): choose another --work-dir") from error
+
+
+def refuse_links(output_dir: Path, *folders: Path) -> None:
+    """Refuse parts of an output folder that lie elsewhere: nothing is written or removed outside it.
+
+    Raises
+    ------
+    OutputError
+        When a link leads out of the output folder.
+    """
+    root = output_dir.resolve()
+    for folder in folders:
+        if not folder.resolve().is_relative_to(root):
+            raise OutputError(f"{folder} is a link that leads out of {root}: remove it, or choose another folder")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of calls that were killed; one that is being written is locked, and stays."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        # another call may have removed it; where locks are unknown, nothing is removed
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+def _locked_temporary(folder: Path) -> tuple[int, str]:
+    """Make a temporary file and lock it; one that was removed before the lock was ours is made again."""
+    while True:
+        descriptor, name = tempfile.mkstemp(dir=folder, prefix=TEMPORARY)
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, name
+        os.close(descriptor)
 
 
 def write_atomic(path: Path, content: str | bytes | Iterable[str]) -> None:
@@ -92,7 +147,7 @@ def write_atomic(path: Path, content: str | bytes | Iterable[str]) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".bids_flex-")
+        descriptor, temporary = _locked_temporary(path.parent)
         with os.fdopen(descriptor, "wb") as file:
             for part in (content,) if isinstance(content, str | bytes) else content:
                 file.write(part if isinstance(part, bytes) else part.encode("utf8"))
@@ -100,7 +155,8 @@ def write_atomic(path: Path, content: str | bytes | Iterable[str]) -> None:
             os.fsync(file.fileno())
             # mkstemp makes private files; outputs follow the user's umask like any other
             os.fchmod(file.fileno(), 0o666 & ~_umask())
-        Path(temporary).replace(path)
+            # while it is open it is locked
+            Path(temporary).replace(path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}): check the disk's free space") from error
     finally:
@@ -137,10 +193,10 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any value that JSON can hold, f
 
 
 @cache
-def column_dictionary() -> dict[str, dict[str, str]]:
+def column_dictionary() -> dict[str, dict[str, Any]]:
     """Read what every column of our tables means, with its unit."""
     text = resources.files("bids_flex.data").joinpath("columns.json").read_text(encoding="utf8")
-    columns: dict[str, dict[str, str]] = json.loads(text)
+    columns: dict[str, dict[str, Any]] = json.loads(text)
     return columns
 
 

@@ -38,7 +38,7 @@ def read_sidecar(path: Path) -> dict[str, Any] | None:
     """Read a sidecar of ours; None when there is none, or when it is not whole."""
     try:
         content = json.loads(path.read_text(encoding="utf8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 

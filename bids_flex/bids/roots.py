@@ -125,7 +125,7 @@ def _description(folder: Path) -> dict[str, Any]:
     """Read a data set's description; empty where there is none that can be read."""
     try:
         described = json.loads((folder / "dataset_description.json").read_text(encoding="utf8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return described if isinstance(described, dict) else {}
 

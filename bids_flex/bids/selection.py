@@ -79,7 +79,7 @@ def read_filter(path: Path | None) -> Filter:
         raise MissingInputError(
             f"--bids-filter-file {path}: cannot be read ({error.strerror}); check the path"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--bids-filter-file {path}: not a JSON file: {error}") from error
     entry = content.get("bold") if isinstance(content, dict) else None
     if not isinstance(entry, dict):

@@ -55,7 +55,7 @@ def sidecar(image: Path) -> dict[str, Any]:
     """Read the JSON file beside an image, if there is a readable one."""
     try:
         content = json.loads(beside(image).with_suffix(".json").read_text(encoding="utf8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.further import input_state
-from bids_flex.bids.outputs import check_writable, write_dataset
+from bids_flex.bids.outputs import check_writable, private_folder, refuse_links, remove_leftovers, write_dataset
 from bids_flex.bids.summaries import entities_of_run, participant_folders
 from bids_flex.config import science_hash, stated
 from bids_flex.errors import BidsFlexError, MissingInputError, NoMatchError, UsageError
@@ -61,7 +61,10 @@ def run_app(config: Config) -> int:
     if config.execution.dry_run:
         return _dry_run(config)
     check_writable(config.output_dir)
+    refuse_links(config.output_dir, *(config.output_dir / name for name in ("logs", "group", "atlases")))
+    remove_leftovers(config.output_dir)
     with _work_dir(config) as work_dir:
+        private_folder(work_dir / "nipype")
         os.environ["NIPYPE_CONFIG_DIR"] = str(work_dir / "nipype")
         journal = open_journal(config)
         try:
@@ -110,6 +113,8 @@ def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
     _note_short_windows(todo)
     if jobs:
         keep_atlas_of(jobs[0])
+    for job in todo:
+        private_folder(work_dir / job.run.name)
     nprocs = config.execution.nprocs or default_nprocs()
     LOG.info("%d runs to analyse, %d at a time; intermediate files in %s", len(todo), nprocs, work_dir)
     board = Board(len(todo))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
 import resource
 import shutil
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -41,6 +44,7 @@ def run_child(job: Job, work_dir: Path, crash_dir: Path, verbose: int, threads: 
     # Ctrl-C reaches every process of a terminal; the parent alone decides, and ends its children itself
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     started = time.monotonic()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         execute(job, work_dir, crash_dir, verbose, threads, lambda stage: pipe.send((STAGE, stage)))
         outcome = ("done", "")
@@ -51,6 +55,14 @@ def run_child(job: Job, work_dir: Path, crash_dir: Path, verbose: int, threads: 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     pipe.send((END, *outcome, time.monotonic() - started, peak))
     pipe.close()
+
+
+def _end_with_parent() -> None:
+    """End this process when the call that started it is gone: nobody hears its result, and a rerun may begin."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def execute(job: Job, work_dir: Path, crash_dir: Path, verbose: int, threads: int, at: Callable[[str], None]) -> None:

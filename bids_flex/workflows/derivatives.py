@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bids_flex import __version__
-from bids_flex.bids.outputs import bids_uri, output_folder, output_stem, write_table
+from bids_flex.bids.outputs import bids_uri, output_folder, output_stem, refuse_links, remove_leftovers, write_table
 from bids_flex.config import stated
 from bids_flex.workflows import stages
 from bids_flex.workflows.engine_stages import plan_of
@@ -61,6 +61,7 @@ def write_derivatives(
     coverage, found = stages.load(parcellated)
     clean, facts = stages.load(cleaned)
     common = _common(job)
+    refuse_links(job.output_dir, output_folder(job.output_dir, job.run))
     _remove_old(job)
     _write_signal(job, coverage, found, clean, facts, common)
     quality = {**facts, "poor": found["poor"]}
@@ -81,6 +82,7 @@ def _remove_old(job: Job) -> None:
     folder, stem = output_folder(job.output_dir, job.run), output_stem(job.run, dict(job.atlas.entities))
     figures = job.output_dir / f"sub-{dict(job.run.entities)['sub']}" / "figures"
     (figures / f"{stem}_figures.json").unlink(missing_ok=True)
+    remove_leftovers(folder)
     for engine in ENGINES:
         for old in [*folder.glob(f"{stem}_desc-{engine}*"), *folder.glob(f"{stem}_stat-*_desc-{engine}*")]:
             old.unlink(missing_ok=True)

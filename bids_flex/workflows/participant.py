@@ -68,7 +68,7 @@ def run_jobs(
     nprocs : int
         Children at a time.
     work_dir, crash_dir : Path
-        For intermediate files and for the tracebacks of unforeseen failures.
+        For intermediate files, with a private folder for each run, and for the tracebacks of unforeseen failures.
     verbose : int
         How much nipype says.
     stop_on_first_crash : bool
@@ -153,7 +153,6 @@ def _start(
     LOG.info("%s: started", job.run.name)
     ours, theirs = context.Pipe(duplex=False)
     folder = work_dir / job.run.name
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     process = context.Process(
         target=run_child, args=(job, folder, crash_dir, verbose, threads, theirs), name=job.run.name
     )

@@ -201,7 +201,7 @@ def _metadata(run: Run) -> dict[str, Any]:
         return {}
     try:
         described = json.loads(run.confounds_json.read_text(encoding="utf8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{run.confounds_json} is not readable JSON ({error}): restore the file") from error
     if not isinstance(described, dict):
         raise RunError(f"{run.confounds_json} holds no JSON object: restore the file")

@@ -10,8 +10,11 @@ import pytest
 
 from bids_flex.bids import outputs
 from bids_flex.bids.outputs import (
+    TEMPORARY,
     check_writable,
     column_dictionary,
+    private_folder,
+    remove_leftovers,
     write_atomic,
     write_dataset,
     write_json,
@@ -72,3 +75,28 @@ def test_the_data_set_is_described_once(tmp_path):
     described = json.loads((tmp_path / "dataset_description.json").read_text())
     assert described["DatasetType"] == "derivative"
     assert described["DatasetLinks"]["fmriprep"] == (tmp_path / "fmriprep").as_uri()
+
+
+def test_a_leftover_goes_but_a_file_in_work_stays(tmp_path):
+    left = tmp_path / f"{TEMPORARY}left"
+    left.write_text("half")
+
+    def parts():
+        yield "first"
+        remove_leftovers(tmp_path)
+        assert not left.exists()
+        yield " second"
+
+    write_atomic(tmp_path / "table.tsv", parts())
+    assert [path.name for path in tmp_path.iterdir()] == ["table.tsv"]
+    assert (tmp_path / "table.tsv").read_text() == "first second"
+
+
+def test_a_private_folder_is_made_private_and_a_link_is_refused(tmp_path):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    private_folder(tmp_path / "open")
+    assert (tmp_path / "open").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(tmp_path / "open")
+    with pytest.raises(OutputError, match="is a link"):
+        private_folder(tmp_path / "link")

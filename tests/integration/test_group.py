@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_flex.bids.check import check_outputs
+
 from .conftest import PRIOR_ALONE, bids_flex, make_study, participant
 
 
@@ -51,6 +53,13 @@ def test_the_table_repeats_the_participants_sidecars(study, out):
         assert row.kept_minutes == pytest.approx(told["Quality"]["kept_minutes"], abs=1e-11)
         assert row.valid_pairs == told["Windows"]["ValidPairs"]
     assert not list((out / "group").glob("model-*"))
+
+
+def test_every_table_of_people_and_models_fits_its_dictionary(study, out):
+    assert group(study, out, "--groups", "antidepressant").code == 0
+    tables, faults = check_outputs(out)
+    assert faults == []
+    assert tables > len(list(out.glob("sub-*/func/*.tsv"))) + 10
 
 
 def read(out, name, model="antidepressant"):

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from bids_flex import dynamics as d
+from bids_flex.bids.check import check_outputs
 from bids_flex.errors import OutputError, RunError
 from bids_flex.signal import Refilter
 from bids_flex.workflows import derivatives
@@ -299,6 +300,12 @@ def test_the_validator_finds_nothing_wrong(done):
     found = subprocess.run([tool, done, "--json"], capture_output=True, text=True, check=False)
     issues = json.loads(found.stdout)["issues"]["issues"]
     assert [issue for issue in issues if issue["severity"] == "error"] == []
+
+
+def test_our_own_check_finds_nothing_wrong(done):
+    tables, faults = check_outputs(done)
+    assert faults == []
+    assert tables == len([*done.rglob("*.tsv")])
 
 
 def test_finished_runs_are_skipped_and_nothing_is_written(study, done):
