@@ -9,7 +9,7 @@ from jinja2 import TemplateError
 
 from bids_flex import __version__
 from bids_flex.bids.atlases import read_atlas
-from bids_flex.bids.outputs import write_atomic
+from bids_flex.bids.outputs import refuse_links, write_atomic
 from bids_flex.bids.results import read_sidecar
 from bids_flex.bids.summaries import read_statuses
 from bids_flex.errors import BidsFlexError
@@ -60,7 +60,7 @@ def make_participant_pages(output_dir: Path, label: str, crash_dir: Path, *, red
     Raises
     ------
     OutputError
-        When the disk refuses.
+        When the disk refuses, or the folder of figures leads elsewhere.
     """
     statuses = [one for one in read_statuses(output_dir) if re.match(rf"sub-{re.escape(label)}(_|$)", one.run)]
     folder = output_dir / f"sub-{label}"
@@ -89,6 +89,7 @@ def _page(
     runs = find_runs(folder, lambda entities: read_atlas(output_dir, entities))
     # of all sessions together, as fMRIPrep has them
     figures = output_dir / folder.relative_to(output_dir).parts[0] / "figures"
+    refuse_links(output_dir, figures)
     shown = [_run(run, figures, crash_dir, redraw=redraw) for run in runs]
     view = _view(runs)
     return render(

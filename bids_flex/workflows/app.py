@@ -37,6 +37,10 @@ mean, in which units, and which settings were used.
 """
 
 
+OWN_FOLDERS = ("logs", "atlases", "group", "group/figures", "group/maps")
+"""Folders beside those of participants."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM: like Ctrl-C, with another exit code."""
 
@@ -61,7 +65,7 @@ def run_app(config: Config) -> int:
     if config.execution.dry_run:
         return _dry_run(config)
     check_writable(config.output_dir)
-    refuse_links(config.output_dir, *(config.output_dir / name for name in ("logs", "group", "atlases")))
+    refuse_links(config.output_dir, *(config.output_dir / name for name in OWN_FOLDERS))
     remove_leftovers(config.output_dir)
     with _work_dir(config) as work_dir:
         private_folder(work_dir / "nipype")

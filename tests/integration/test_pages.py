@@ -329,6 +329,17 @@ def test_a_terminal_shows_runs_and_stages_and_ends_with_the_exit_code(study, tmp
     assert f"exit code {code}" in last
 
 
+def test_figures_are_not_written_behind_a_link(copy, tmp_path):
+    figures = copy / "sub-01" / "figures"
+    shutil.rmtree(figures)
+    (tmp_path / "elsewhere").mkdir()
+    figures.symlink_to(tmp_path / "elsewhere")
+    call = bids_flex(copy.parent, copy, "participant", "--reports-only", "--participant-label", "01")
+    assert call.code == 1
+    assert "is a link that leads out of" in call.err
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 def test_ctrl_c_while_pages_are_made_ends_at_once(copy):
     import signal
     import time
