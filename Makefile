@@ -57,10 +57,10 @@ gallery: env
 	@$(BIN)/python docs/make_gallery.py $(DEMO)/out docs/gallery
 
 test: env
-	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
 
 test-slow: env
-	@$(BIN)/python -m pytest -n $(JOBS) -m slow
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow
 
 coverage: env
 	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow" --cov --cov-report=term-missing:skip-covered

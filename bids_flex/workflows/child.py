@@ -44,7 +44,7 @@ def run_child(job: Job, work_dir: Path, crash_dir: Path, verbose: int, threads: 
     # Ctrl-C reaches every process of a terminal; the parent alone decides, and ends its children itself
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     started = time.monotonic()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         execute(job, work_dir, crash_dir, verbose, threads, lambda stage: pipe.send((STAGE, stage)))
         outcome = ("done", "")
@@ -57,7 +57,7 @@ def run_child(job: Job, work_dir: Path, crash_dir: Path, verbose: int, threads: 
     pipe.close()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this process when the call that started it is gone: nobody hears its result, and a rerun may begin."""
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import signal
+import threading
 import traceback
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
 from bids_flex.bids.outputs import write_atomic
 from bids_flex.errors import BidsFlexError, OutputError
+from bids_flex.workflows.child import end_with_parent
 from bids_flex.workflows.participant import fork_server
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def make_pages(output_dir: Path, labels: Sequence[str], *, nprocs: int, crash_di
     if not labels:
         return 0
     failed = 0
-    pool = ProcessPoolExecutor(min(nprocs, len(labels)), mp_context=fork_server(), initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(min(nprocs, len(labels)), mp_context=fork_server(), initializer=_follow_parent)
     try:
         asked = [(label, pool.submit(_make_participant, output_dir, label, crash_dir, redraw)) for label in labels]
         for label, future in asked:
@@ -86,9 +88,10 @@ def _told(whose: str, why: str) -> int:
     return 1 if why else 0
 
 
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent, which alone decides."""
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the parent, which alone decides, and end when it has gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _make_participant(output_dir: Path, label: str, crash_dir: Path, redraw: bool) -> str:  # noqa: FBT001 - by place

@@ -7,16 +7,13 @@ import os
 import pty
 import re
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import html5lib
 import pandas as pd
 import pytest
 
 from .conftest import bids_flex, command
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -67,6 +64,18 @@ class Seen:
         self.page.on("console", lambda one: self.errors.append(one.text) if one.type == "error" else None)
         self.page.on("pageerror", lambda one: self.errors.append(str(one)))
         self.page.goto(path.as_uri())
+
+
+def processes_with(variable):
+    """Name the processes that have a variable in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if variable.encode() in path.read_bytes().split(b"\0"):
+                found.append(path.parent.name)
+        except OSError:  # it has ended, or is another user's
+            continue
+    return found
 
 
 def text_of(path):
@@ -279,7 +288,12 @@ def test_tracebacks_of_failed_runs_are_linked(copy):
     assert "<td>failed</td><td>KeyError</td>" in text
 
 
-def test_many_sessions_have_a_page_each(copy):
+def test_many_sessions_have_a_page_each(copy, monkeypatch):
+    from bids_flex.reports import draw, make_participant_pages
+
+    figures_of = draw.figures_of
+    # one figure of each run is enough here
+    monkeypatch.setattr(draw, "figures_of", lambda run: figures_of(run)[:1])
     func = copy / "sub-02" / "func"
     for number in range(1, 6):
         session = copy / "sub-02" / f"ses-{number}" / "func"
@@ -288,8 +302,8 @@ def test_many_sessions_have_a_page_each(copy):
             shutil.copy(path, session / path.name.replace("sub-02_", f"sub-02_ses-{number}_"))
     shutil.rmtree(func)
     (copy / "sub-02.html").write_text("of one session")
-    remake(copy, "participant", "--participant-label", "02")
-    assert len(list((copy / "sub-02" / "figures").glob("sub-02_ses-4_*.svg"))) == 11
+    make_participant_pages(copy, "02", copy / "crash")
+    assert len(list((copy / "sub-02" / "figures").glob("sub-02_ses-4_*.svg"))) == 1
     assert sorted(path.name for path in copy.glob("sub-02*.html")) == [f"sub-02_ses-{n}.html" for n in range(1, 6)]
     assert 'id="sub-02-ses-3' in text_of(copy / "sub-02_ses-3.html")
 
@@ -340,7 +354,8 @@ def test_figures_are_not_written_behind_a_link(copy, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_ctrl_c_while_pages_are_made_ends_at_once(copy):
+@pytest.mark.parametrize(("sent", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGKILL", -9)])
+def test_a_call_that_is_stopped_while_pages_are_made_ends_at_once(copy, sent, code):
     import signal
     import time
     from subprocess import PIPE, Popen
@@ -348,17 +363,21 @@ def test_ctrl_c_while_pages_are_made_ends_at_once(copy):
     for page in copy.glob("*.html"):
         page.unlink()
     words = command(copy.parent, copy, "participant", "--reports-only", "--nprocs", "1")
-    with Popen(words, stderr=PIPE, text=True) as running:
+    mark = f"ONLY_OF={copy}"
+    with Popen(words, stderr=PIPE, text=True, env={**os.environ, "ONLY_OF": str(copy)}) as running:
         while not list(copy.glob("*.html")) and running.poll() is None:
             time.sleep(0.2)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(signal.Signals[sent])
         asked = time.monotonic()
         _, said = running.communicate(timeout=60)
         assert time.monotonic() - asked < 5
-    assert running.returncode == 130
-    assert "exit code 130" in said
+    assert running.returncode == code
+    assert sent == "SIGKILL" or f"exit code {code}" in said
+    while left := processes_with(mark):
+        assert time.monotonic() - asked < 5, f"{left} are still there"
+        time.sleep(0.1)
     assert len(list(copy.glob("*.html"))) < 6
-    assert not list(copy.rglob(".bids_flex-*")), "nothing half-written is left"
+    assert sent == "SIGKILL" or not list(copy.rglob(".bids_flex-*")), "nothing half-written is left"
 
 
 def test_a_page_of_the_group_that_fails_costs_no_results(study, copy, monkeypatch):
