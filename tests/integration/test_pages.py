@@ -249,6 +249,7 @@ def test_runs_without_results_have_their_reason_on_the_page(study, tmp_path):
     assert re.search(r"<td>failed</td><td>[^<]*minutes", text)
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_once_and_again_when_their_results_are(study, tmp_path):
     out = tmp_path / "out"
     words = ["--atlas", study.atlas, "--participant-label", "04", "--engine", "prior", "--n-surrogates", "0"]
@@ -354,7 +355,9 @@ def test_figures_are_not_written_behind_a_link(copy, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-@pytest.mark.parametrize(("sent", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGKILL", -9)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [("SIGINT", 130), ("SIGKILL", -9), pytest.param("SIGTERM", 143, marks=pytest.mark.slow)]
+)
 def test_a_call_that_is_stopped_while_pages_are_made_ends_at_once(copy, sent, code):
     import signal
     import time
