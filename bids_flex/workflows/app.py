@@ -70,6 +70,8 @@ def run_app(config: Config) -> int:
     with _work_dir(config) as work_dir:
         private_folder(work_dir / "nipype")
         os.environ["NIPYPE_CONFIG_DIR"] = str(work_dir / "nipype")
+        # matplotlib would keep its list of fonts below HOME
+        os.environ.setdefault("MPLCONFIGDIR", str(work_dir / "matplotlib"))
         journal = open_journal(config)
         try:
             if config.level == "participant":

@@ -173,10 +173,14 @@ def test_figures_stand_alone_too(pages):
     assert (pages / "sub-01.html").stat().st_size < 5e6
 
 
-def test_the_same_outputs_give_the_same_pages(copy):
+def test_the_same_outputs_give_the_same_pages_and_home_stays_empty(copy, tmp_path):
     before = {path.name: path.read_bytes() for path in [*copy.glob("*.html"), *copy.rglob("*.svg")]}
     shutil.rmtree(copy / "sub-01" / "figures")
-    remake(copy, "participant", "--participant-label", "01")
+    (tmp_path / "home").mkdir()
+    words = ["participant", "--reports-only", "--participant-label", "01"]
+    assert bids_flex(copy.parent, copy, *words, HOME=str(tmp_path / "home")).code == 0
+    assert bids_flex(copy.parent, copy, "group", "--reports-only", HOME=str(tmp_path / "home")).code == 0
+    assert not list((tmp_path / "home").rglob("*"))
     after = {path.name: path.read_bytes() for path in [*copy.glob("*.html"), *copy.rglob("*.svg")]}
     assert before == after
 
