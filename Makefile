@@ -10,12 +10,13 @@ JOBS ?= auto
 # measured on simulated truth rather than against a clock: twenty minutes
 VALIDATION := benchmarks/nulls.py benchmarks/recovery.py
 
-.PHONY: help check env demo gallery test test-slow coverage sanitize lint bench validation docs lock image clean
+.PHONY: help check env demo gallery test test-slow cluster-check coverage sanitize lint bench validation docs lock image clean
 
 help:
 	@echo "make demo       simulate a study, analyse it, compare its groups (pages and tables in $(DEMO)/out)"
 	@echo "make test       the everyday tests"
 	@echo "make test-slow  the long ones as well"
+	@echo "make cluster-check  the SLURM script on a real SLURM (needs Debian's slurm-wlm and munge, and root)"
 	@echo "make coverage   the everyday tests, and which lines they reach"
 	@echo "make lint       style, types, import contracts, configuration files"
 	@echo "make sanitize   the kernels' tests under AddressSanitizer and UBSan"
@@ -57,13 +58,16 @@ gallery: env
 	@$(BIN)/python docs/make_gallery.py $(DEMO)/out docs/gallery
 
 test: env
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow and not cluster and not container"
 
 test-slow: env
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "slow and not cluster and not container"
+
+cluster-check: env
+	@$(BIN)/python -m pytest -q -m cluster tests/cluster
 
 coverage: env
-	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow" --cov --cov-report=term-missing:skip-covered
+	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow and not cluster and not container" --cov --cov-report=term-missing:skip-covered
 
 lint: env
 	@$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import platform
 import shlex
 import sys
@@ -39,7 +40,7 @@ class Journal:
         import pandas as pd
 
         self.outcomes.append(outcome)
-        said = f"{outcome.run}: {outcome.state}" + (f": {outcome.reason}" if outcome.reason else "")
+        said = f"{outcome.run}: {outcome.state}{_cost(outcome)}" + (f": {outcome.reason}" if outcome.reason else "")
         LOG.log(logging.ERROR if outcome.state == "failed" else logging.INFO, said)
         rows = sorted(self.outcomes, key=lambda one: one.run)
         table = pd.DataFrame(
@@ -57,6 +58,13 @@ class Journal:
     def count(self, state: str) -> int:
         """Count the runs that ended in one state."""
         return sum(one.state == state for one in self.outcomes)
+
+
+def _cost(outcome: Outcome) -> str:
+    """Say what a run has taken, so that jobs can be sized; one that was never measured says nothing."""
+    if math.isnan(outcome.seconds):
+        return ""
+    return f" in {outcome.seconds:.1f} s, peak memory {outcome.peak_memory_mb:.0f} MiB"
 
 
 def open_journal(config: Config) -> Journal:
