@@ -86,9 +86,13 @@ docs: env
 	@$(BIN)/sphinx-build -W --keep-going -q docs build/docs
 	@echo "Manual: build/docs/index.html"
 
+# everything a developer needs; of these, what the app needs to run, and what builds it (the image uses these two)
+COMPILE = $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --quiet \
+  --no-annotate --custom-compile-command "make lock"
 lock:
-	@$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --quiet --upgrade \
-	  --extra dev --no-emit-package bids-flex pyproject.toml -o requirements.lock
+	@$(COMPILE) --upgrade --extra dev --group build --no-emit-package bids-flex pyproject.toml -o requirements.lock
+	@$(COMPILE) -c requirements.lock --extra harmonise --no-emit-package bids-flex pyproject.toml -o requirements-run.lock
+	@$(COMPILE) -c requirements.lock --group build -o requirements-build.lock
 
 image:
 	docker build --network=host -t bids_flex .

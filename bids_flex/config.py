@@ -221,6 +221,7 @@ class Execution:
     """How the work is carried out; no number depends on it."""
 
     nprocs: int | None = None
+    memory_gb: float | None = None
     work_dir: str | None = None
     clean_workdir: bool = False
     stop_on_first_crash: bool = False

@@ -74,8 +74,19 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be written ({error.strerror}): choose another folder, or check its owner and free space"
+            f"{folder} cannot be written ({error.strerror}): {_whose(folder)}; choose another folder, or "
+            "check its owner and free space"
         ) from error
+
+
+def _whose(folder: Path) -> str:
+    """Say who owns a folder, or the one that it would be made in, and who asks."""
+    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    try:
+        owner = there.stat().st_uid
+    except OSError as error:
+        return f"{there} cannot be looked at ({error.strerror})"
+    return f"{there} belongs to user {owner}, this is user {os.geteuid()}"
 
 
 def private_folder(folder: Path) -> None:
