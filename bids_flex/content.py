@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,6 +10,21 @@ if TYPE_CHECKING:
 
 LFS = b"version https://git-lfs"
 ANNEX = (b"/annex/objects", b"../.git/annex", b".git/annex")
+
+
+def unreadable() -> tuple[type[Exception], ...]:
+    """Give what damaged images make readers raise: nibabel's own errors, those of both readers of gzip, and numpy's."""
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        from isal import isal_zlib
+
+        broken: tuple[type[Exception], ...] = (zlib.error, isal_zlib.error)
+    except ImportError:
+        broken = (zlib.error,)
+    # an offset that is infinite is an ArithmeticError, a code of units that does not exist a LookupError
+    return (ImageFileError, HeaderDataError, ArithmeticError, LookupError, OSError, EOFError, ValueError, *broken)
 
 
 def why_absent(path: Path) -> str | None:

@@ -77,7 +77,7 @@ def index_participant(root: Path, participant: str) -> Index:
     broken: dict[Path, str] = {}
     try:
         layout = _layout(root, ignore)
-    except (ValueError, OSError, AttributeError, TypeError) as error:
+    except (ValueError, OSError, AttributeError, TypeError, RecursionError) as error:
         # pybids gives up at the first JSON file that it cannot read; the runs that do not need it are to go on
         broken = dict(_unreadable(root, participant))
         if not broken:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_flex.content import unreadable
 from bids_flex.errors import MissingInputError, RunError
 from bids_flex.signal.atlas_files import check_content
 
@@ -20,15 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 try:
-    from isal import igzip, isal_zlib
+    from isal import igzip
 
     _open_gzip: Any = igzip.open
-    _broken: Any = (zlib.error, isal_zlib.error)
 except ImportError:  # another processor, or an installation without it: the standard library does the same, slower
-    _open_gzip, _broken = gzip.open, (zlib.error,)
-
-UNREADABLE: tuple[type[Exception], ...] = (OSError, EOFError, ValueError, *_broken)
-"""What damaged files make readers raise."""
+    _open_gzip = gzip.open
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +83,7 @@ class Volumes:
                 # the checksum comes last, and is only looked at when somebody reads to the end
                 while stream.read(1 << 20):
                     pass
-        except UNREADABLE as error:
+        except unreadable() as error:
             raise RunError(
                 f"{self.path.name} cannot be read to its end ({error}, after {done} of {self.count} volumes): "
                 "copy the file again"
@@ -138,7 +134,7 @@ def read_mask(path: Path) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         raise RunError(f"{path.name} has {len(image.shape)} dimensions {image.shape}; a mask has 3")
     try:
         inside = np.asanyarray(image.dataobj).reshape(shape) > 0
-    except UNREADABLE as error:
+    except unreadable() as error:
         raise RunError(f"{path.name} cannot be read to its end ({error}): copy the file again") from error
     if not inside.any():
         raise RunError(f"{path.name} is empty: fMRIPrep found no brain; check the registration")
@@ -154,14 +150,13 @@ def load_image(path: Path) -> Any:  # noqa: ANN401 - nibabel has no types
         When the content is not here, or it is no image.
     """
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
 
     try:
         check_content(path)
         return nib.load(path)
     except MissingInputError as error:
         raise RunError(str(error)) from error
-    except (ImageFileError, *UNREADABLE) as error:
+    except unreadable() as error:
         raise RunError(f"{path.name} cannot be read as an image ({error}): copy the file again") from error
 
 

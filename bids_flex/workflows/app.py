@@ -66,7 +66,7 @@ def run_app(config: Config) -> int:
         return _dry_run(config)
     check_writable(config.output_dir)
     refuse_links(config.output_dir, *(config.output_dir / name for name in OWN_FOLDERS))
-    remove_leftovers(config.output_dir)
+    remove_leftovers(*_shared_folders(config.output_dir))
     with _work_dir(config) as work_dir:
         private_folder(work_dir / "nipype")
         os.environ["NIPYPE_CONFIG_DIR"] = str(work_dir / "nipype")
@@ -83,6 +83,14 @@ def run_app(config: Config) -> int:
             return _close(journal, error.exit_code)
         except KeyboardInterrupt as error:
             return _close(journal, 143 if isinstance(error, Terminated) else 130)
+
+
+def _shared_folders(output_dir: Path) -> list[Path]:
+    """List where a killed call may have left temporary files; those of a run are cleared with the run."""
+    own = [output_dir / name for name in OWN_FOLDERS]
+    found = [output_dir, *own, *output_dir.glob("logs/*"), *output_dir.glob("sub-*/figures")]
+    root = output_dir.resolve()
+    return [folder for folder in found if folder.resolve().is_relative_to(root)]
 
 
 def _terminate(_number: int, _frame: object) -> None:
