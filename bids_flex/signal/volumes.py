@@ -27,6 +27,10 @@ except ImportError:  # another processor, or an installation without it: the sta
     _open_gzip = gzip.open
 
 
+PART = 1 << 20
+"""Bytes that are read at once where they are not kept."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Volumes:
     """A series of volumes in a NIfTI file, of which only the header has been read.
@@ -105,8 +109,8 @@ def open_volumes(path: Path) -> Volumes:
     dtype = np.dtype(stored.dtype)
     if dtype.kind not in "iuf" or not hasattr(stored, "offset"):
         raise RunError(f"{path.name} holds {dtype}, not one number per voxel: it is no preprocessed series")
-    if image.shape[3] == 0:
-        raise RunError(f"{path.name} holds no volume: run fMRIPrep again")
+    if min(image.shape) < 1:
+        raise RunError(f"{path.name} holds no volume (its header says {image.shape}): run fMRIPrep again")
     file = Path(image.file_map["image"].filename or path)
     x, y, z, count = (int(length) for length in image.shape)
     scale = (float(stored.slope), float(stored.inter))
@@ -134,6 +138,7 @@ def read_mask(path: Path) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         raise RunError(f"{path.name} has {len(image.shape)} dimensions {image.shape}; a mask has 3")
     try:
         inside = np.asanyarray(image.dataobj).reshape(shape) > 0
+        _check_end(image, path)
     except unreadable() as error:
         raise RunError(f"{path.name} cannot be read to its end ({error}): copy the file again") from error
     if not inside.any():
@@ -158,6 +163,15 @@ def load_image(path: Path) -> Any:  # noqa: ANN401 - nibabel has no types
         raise RunError(str(error)) from error
     except unreadable() as error:
         raise RunError(f"{path.name} cannot be read as an image ({error}): copy the file again") from error
+
+
+def _check_end(image: Any, path: Path) -> None:  # noqa: ANN401 - nibabel has no types
+    """Read a file once more up to its checksum, which nibabel does not look at; what follows it is of no interest."""
+    claimed = int(image.dataobj.offset) + int(np.prod(image.shape)) * image.dataobj.dtype.itemsize
+    with closing(_open(Path(image.file_map["image"].filename or path))) as stream:
+        for _ in range(claimed // PART + 2):
+            if not stream.read(PART):
+                return
 
 
 def _open(file: Path) -> Any:  # noqa: ANN401 - isal and gzip share no type

@@ -18,6 +18,7 @@ import pytest
 from bids_flex.bids.check import check_outputs
 from bids_flex.bids.outputs import TEMPORARY
 
+from ..conftest import hear_interrupts
 from .conftest import Call, Study, command, tree
 
 TINY = {"duration_s": 240.0, "voxel_mm": 12.0, "regions": 14, "motion": 0.2}
@@ -69,7 +70,7 @@ def start(study: Study, out: Path, *options: object, **environment: str) -> subp
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=hear_interrupts,  # noqa: PLW1509 - no threads here
     )
 
 
