@@ -18,7 +18,6 @@ import pytest
 from bids_flex.bids.check import check_outputs
 from bids_flex.bids.outputs import TEMPORARY
 
-from ..conftest import hear_interrupts
 from .conftest import Call, Study, command, tree
 
 TINY = {"duration_s": 240.0, "voxel_mm": 12.0, "regions": 14, "motion": 0.2}
@@ -61,6 +60,11 @@ def words(study: Study, out: Path, *options: object) -> list[str]:
     return command(study.root, out, "participant", "--atlas", study.atlas, *LEANEST, *options)
 
 
+def _hear_interrupts() -> None:
+    """Let the call hear Ctrl-C, even when the tests were started in the background, deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(study: Study, out: Path, *options: object, **environment: str) -> subprocess.Popen[str]:
     """Start a call as the leader of a session of its own."""
     return subprocess.Popen(
@@ -70,7 +74,7 @@ def start(study: Study, out: Path, *options: object, **environment: str) -> subp
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
-        preexec_fn=hear_interrupts,  # noqa: PLW1509 - no threads here
+        preexec_fn=_hear_interrupts,  # noqa: PLW1509 - no threads here
     )
 
 

@@ -45,7 +45,7 @@ def asked_at(study, out, undisturbed, at, number):
     recovers(study, out, undisturbed, *ONE)
 
 
-@pytest.mark.parametrize("share", [0.3, 0.8])
+@pytest.mark.parametrize("share", [0.5])
 def test_killed_at_a_write_boundary_a_rerun_gives_the_undisturbed_tree(tiny, undisturbed, tmp_path, share):
     before, operations = undisturbed
     killed_at(tiny, tmp_path / "out", before, int(share * operations))
