@@ -10,6 +10,9 @@ from .conftest import make_study, status, tree
 from .faults import NEVER, TINY, Fault, end, gone, recovers, start, struck
 
 ONE = ("--participant-label", "01", "--nprocs", "1")
+BEFORE_THE_LOG = 10
+"""Operations before a call's log is open."""
+
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
@@ -67,6 +70,13 @@ def test_asked_to_stop_at_a_write_boundary_it_says_so_and_a_rerun_gives_the_undi
     tiny, undisturbed, tmp_path, part, number
 ):
     before, operations = undisturbed
-    for at in range(1 + part, operations + 1, 50):
+    for at in range(BEFORE_THE_LOG + 1 + part, operations + 1, 50):
         (tmp_path / str(at)).mkdir()
         asked_at(tiny, tmp_path / str(at) / "out", before, at, number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", CODES)
+@pytest.mark.parametrize("at", [1, 5, BEFORE_THE_LOG])
+def test_asked_to_stop_before_its_log_is_open_it_says_so(tiny, undisturbed, tmp_path, at, number):
+    asked_at(tiny, tmp_path / "out", undisturbed[0], at, number)
