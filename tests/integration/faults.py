@@ -108,8 +108,10 @@ def sound(out: Path) -> list[str]:
 
 
 def recovers(study: Study, out: Path, undisturbed: dict[str, bytes], *options: object) -> None:
-    """Assert that what is there is sound, and that the same call again gives the undisturbed tree."""
+    """Assert that every file that is there is whole, and that the same call again gives the undisturbed tree."""
     assert sound(out) == []
+    there = {name: content for name, content in tree(out).items() if TEMPORARY not in name}
+    assert [name for name, content in there.items() if undisturbed.get(name) != content] == []
     again = rerun(study, out, *options)
     assert again.code == 0, again.err
     assert tree(out) == undisturbed

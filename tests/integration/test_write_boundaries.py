@@ -48,10 +48,12 @@ def asked_at(study, out, undisturbed, at, number):
     recovers(study, out, undisturbed, *ONE)
 
 
-@pytest.mark.parametrize("share", [0.5])
-def test_killed_at_a_write_boundary_a_rerun_gives_the_undisturbed_tree(tiny, undisturbed, tmp_path, share):
-    before, operations = undisturbed
-    killed_at(tiny, tmp_path / "out", before, int(share * operations))
+@pytest.mark.parametrize("at", [5])
+def test_killed_before_it_writes_a_file_a_rerun_gives_the_undisturbed_tree(tiny, undisturbed, tmp_path, at):
+    out = tmp_path / "out"
+    fault = Fault(out / "sub-01", f"all {int(signal.SIGKILL)}", ",write,", at=at)
+    assert struck(tiny, out, fault, *ONE)[0].code == -signal.SIGKILL
+    recovers(tiny, out, undisturbed[0], *ONE)
 
 
 @pytest.mark.slow
