@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +20,9 @@ def unreadable() -> tuple[type[Exception], ...]:
     try:
         from isal import isal_zlib
 
-        broken: tuple[type[Exception], ...] = (zlib.error, isal_zlib.error)
-    except ImportError:
-        broken = (zlib.error,)
+        broken: list[Any] = [zlib.error, isal_zlib.error]
+    except ImportError:  # another processor, or an installation without it
+        broken = [zlib.error]
     # an offset that is infinite is an ArithmeticError, a code of units that does not exist a LookupError
     return (ImageFileError, HeaderDataError, ArithmeticError, LookupError, OSError, EOFError, ValueError, *broken)
 

@@ -128,7 +128,7 @@ def select_confounds(
     if absurd.any(axis=None):
         row, place = (int(number) for number in np.argwhere(absurd.to_numpy())[0])
         raise RunError(
-            f"{source}: column {chosen.columns[place]} is {chosen.iat[row, place]:g} in row {row + 1}, which no "
+            f"{source}: column {chosen.columns[place]} is {chosen.to_numpy()[row, place]:g} in row {row + 1}, which no "
             "confound can be: restore the file, or run fMRIPrep again"
         )
     first = max(1, skip)
