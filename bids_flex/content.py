@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import zlib
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LFS = b"version https://git-lfs"
 ANNEX = (b"/annex/objects", b"../.git/annex", b".git/annex")
+
+
+def unreadable() -> tuple[type[Exception], ...]:
+    """Give what damaged images make readers raise: nibabel's own errors, those of both readers of gzip, and numpy's."""
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        from isal import isal_zlib
+
+        broken: list[Any] = [zlib.error, isal_zlib.error]
+    except ImportError:  # another processor, or an installation without it
+        broken = [zlib.error]
+    # an offset that is infinite is an ArithmeticError, a code of units that does not exist a LookupError
+    return (ImageFileError, HeaderDataError, ArithmeticError, LookupError, OSError, EOFError, ValueError, *broken)
 
 
 def why_absent(path: Path) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bids_flex.content import why_absent
+from bids_flex.content import unreadable, why_absent
 from bids_flex.errors import RunError
 
 if TYPE_CHECKING:
@@ -39,14 +39,13 @@ def read_header(bold: Path, stated: object) -> tuple[float, int, tuple[str, ...]
         When the file is no readable series of volumes, or the repetition time is missing or doubtful.
     """
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
 
     check_images(bold)
     try:
         image = nib.load(bold)
         shape, zooms = image.shape, image.header.get_zooms()
         units = image.header.get_xyzt_units()[1]
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
+    except unreadable() as error:
         raise RunError(f"{bold.name} cannot be read as an image ({error}): copy the file again") from error
     if len(shape) != 4:
         raise RunError(f"{bold.name} has {len(shape)} dimensions, not 4: it is not a time series of volumes")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.names import entities_of
 from bids_flex.content import why_absent
-from bids_flex.errors import NotBidsError
+from bids_flex.errors import NotBidsError, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +66,8 @@ def index_participant(root: Path, participant: str) -> Index:
     ------
     NotBidsError
         When pybids cannot index the folder.
+    RunError
+        When a file of the participant vanishes meanwhile.
     """
     ignore = [
         # of the top folder only the participant and what may be inherited: other pipelines' folders may lie beside;
@@ -77,9 +79,11 @@ def index_participant(root: Path, participant: str) -> Index:
     broken: dict[Path, str] = {}
     try:
         layout = _layout(root, ignore)
-    except (ValueError, OSError, AttributeError, TypeError) as error:
+    except (ValueError, OSError, AttributeError, TypeError, RecursionError) as error:
         # pybids gives up at the first JSON file that it cannot read; the runs that do not need it are to go on
         broken = dict(_unreadable(root, participant))
+        if not broken and isinstance(error, FileNotFoundError):
+            raise RunError(f"{error.filename} vanished while it was being read") from error
         if not broken:
             raise NotBidsError(f"{root}: pybids cannot index participant {participant}: {error}") from error
         skipped = [re.compile(re.escape(f"/{path.relative_to(root).as_posix()}") + "$") for path in broken]

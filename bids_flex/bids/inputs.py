@@ -133,7 +133,11 @@ def find_runs(config: Config, atlas_space: str | None) -> Runs:
     seen: dict[str, set[str]] = defaultdict(set)
     parts = [Runs((), tuple(unusable))]
     for participant in participants:
-        index = index_participant(root, participant)
+        try:
+            index = index_participant(root, participant)
+        except RunError as error:
+            parts.append(Runs((), (Unusable(f"sub-{participant}", str(error)),)))
+            continue
         parts.append(_runs_of(index, _sort_files(index.paths, seen), config, wanted, atlas_space))
     if not any(part.usable or part.unusable for part in parts):
         raise NoMatchError(_nothing_matched(root, seen, selection))

@@ -120,9 +120,9 @@ def refuse_links(output_dir: Path, *folders: Path) -> None:
             raise OutputError(f"{folder} is a link that leads out of {root}: remove it, or choose another folder")
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_leftovers(*folders: Path) -> None:
     """Remove temporary files of calls that were killed; one that is being written is locked, and stays."""
-    for path in folder.glob(f"{TEMPORARY}*"):
+    for path in (path for folder in folders for path in folder.glob(f"{TEMPORARY}*")):
         # another call may have removed it; where locks are unknown, nothing is removed
         with contextlib.suppress(OSError), path.open("rb") as file:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_flex.content import why_absent
+from bids_flex.content import unreadable, why_absent
 from bids_flex.errors import DatasetFileError, MissingInputError
 
 if TYPE_CHECKING:
@@ -86,13 +86,12 @@ def image_labels(image: Path) -> set[int]:
         When the file is not here, is no image of 3 dimensions with an invertible affine, or holds other values.
     """
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
 
     check_content(image)
     try:
         loaded = nib.load(image)
         values = np.asanyarray(loaded.dataobj)
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
+    except unreadable() as error:
         raise DatasetFileError(f"{image} cannot be read as an image ({error}): copy or fetch it again") from error
     if values.ndim != 3:
         raise DatasetFileError(f"{image} has {values.ndim} dimensions; an atlas has 3, with one integer per voxel")

@@ -72,7 +72,7 @@ def run_app(config: Config, interrupts: Interrupts) -> int:
         return _dry_run(config)
     check_writable(config.output_dir)
     refuse_links(config.output_dir, *(config.output_dir / name for name in OWN_FOLDERS))
-    remove_leftovers(config.output_dir)
+    remove_leftovers(*_shared_folders(config.output_dir))
     with work_folder(config.execution.work_dir) as work_dir:
         journal = open_journal(config)
         try:
@@ -93,6 +93,14 @@ def _do(config: Config, work_dir: Path, journal: Journal, interrupts: Interrupts
     if config.execution.reports_only:
         return _pages_again(config, journal)
     return _participant(config, work_dir, journal, interrupts)
+
+
+def _shared_folders(output_dir: Path) -> list[Path]:
+    """List where a killed call may have left temporary files; those of a run are cleared with the run."""
+    own = [output_dir / name for name in OWN_FOLDERS]
+    found = [output_dir, *own, *output_dir.glob("logs/*"), *output_dir.glob("sub-*/figures")]
+    root = output_dir.resolve()
+    return [folder for folder in found if folder.resolve().is_relative_to(root)]
 
 
 def _participant(config: Config, work_dir: Path, journal: Journal, interrupts: Interrupts) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from bids_flex import __version__
 from bids_flex.bids.outputs import write_atomic, write_json, write_table
 from bids_flex.config import to_toml
+from bids_flex.errors import OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +60,14 @@ class Journal:
         return sum(one.state == state for one in self.outcomes)
 
 
+class _LogFile(logging.FileHandler):
+    """The log as a file; when the disk refuses, one line on the terminal says so, and the call goes on without it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's own names
+        LOG.removeHandler(self)
+        LOG.warning("%s cannot be written (%s): the log goes on here alone", self.baseFilename, sys.exc_info()[1])
+
+
 def open_journal(config: Config) -> Journal:
     """Make the log folder of a call, and let the log go there and to the terminal.
 
@@ -72,7 +81,7 @@ def open_journal(config: Config) -> Journal:
     versions = {"bids_flex": __version__, "Python": platform.python_version()}
     versions |= {name: version(name) for name in ("nilearn", "nipype", "pybids", "numpy", "scipy", "pandas")}
     write_json(folder / "call.json", {"Command": shlex.join(["bids_flex", *sys.argv[1:]]), "Versions": versions})
-    handlers: list[logging.Handler] = [logging.FileHandler(folder / "bids_flex.log", encoding="utf8")]
+    handlers: list[logging.Handler] = [_log_file(folder / "bids_flex.log")]
     console = _console()
     handlers.append(_terminal(console))
     level = {0: logging.INFO}.get(config.execution.verbose, logging.DEBUG)
@@ -82,6 +91,20 @@ def open_journal(config: Config) -> Journal:
     LOG.setLevel(level)
     LOG.propagate = False
     return Journal(folder, console)
+
+
+def _log_file(path: Path) -> logging.Handler:
+    """Open the log as a file.
+
+    Raises
+    ------
+    OutputError
+        When the disk refuses.
+    """
+    try:
+        return _LogFile(path, encoding="utf8")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror}): check the disk's free space") from error
 
 
 def _console() -> Console | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
+from bids_flex.errors import OutputError
 from bids_flex.workflows.child import STAGE, Outcome, run_child
 
 if TYPE_CHECKING:
@@ -92,6 +94,8 @@ def run_jobs(
     ------
     KeyboardInterrupt
         When interrupted; the children are stopped first, and every unfinished run has been reported as interrupted.
+    OutputError
+        When an outcome cannot be written down; the same is done first.
     """
     context = fork_server()
     waiting = deque(jobs)
@@ -118,10 +122,12 @@ def run_jobs(
                         settle(Outcome(job.run.name, "skipped", "not started: --stop-on-first-crash"))
                     waiting.clear()
             check()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, OutputError):
         _stop(child.process for child in working.values())
         for job in [child.job for child in working.values()] + list(waiting):
-            settle(Outcome(job.run.name, "interrupted", "stopped before it was finished"))
+            # a disk that takes no more rows must not hide why the call ends
+            with contextlib.suppress(OutputError):
+                settle(Outcome(job.run.name, "interrupted", "stopped before it was finished"))
         raise
     return [outcomes[job.run.name] for job in jobs]
 
