@@ -78,8 +78,6 @@ def main() -> None:
     if asked.reference is None or not asked.reference.is_dir():
         print("skipped: name the folder of reference data with --reference")
         return
-    import bids  # noqa: F401 - not counted: it is imported once for any number of data sets
-
     print("| data set | usable | unusable | left out | seconds |\n|---|---|---|---|---|")
     for layout in LAYOUTS:
         count(layout, asked.reference / layout)

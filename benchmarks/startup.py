@@ -11,7 +11,6 @@ COMMANDS = {
     "bids_flex --version": ["bids_flex", "--version"],
     "bids_flex --help": ["bids_flex", "--help"],
     "python -c pass": ["python", "-c", "pass"],
-    "import pybids": ["python", "-c", "import bids"],
     "import the run's graph and nilearn": ["python", "-c", "import bids_flex.workflows.graph, nilearn.maskers"],
 }
 

@@ -238,7 +238,7 @@ def _companion(index: Index, source: str, ending: str) -> Path | None:
 
 def _tr(index: Index, table: Path, in_header: float, bids_dir: Path) -> float:
     """Look the repetition time up: in the table's sidecars, the file itself, the raw data set."""
-    described: dict[str, Any] = index.layout.get_metadata(str(table)) or {}
+    described = index.metadata(table)
     stated: Any = described.get("RepetitionTime")
     sampled = described.get("SamplingFrequency")
     if stated is None and isinstance(sampled, int | float) and sampled > 0:
