@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.names import entities_of
+from bids_flex.content import why_too_wide
 from bids_flex.errors import MissingInputError, NotBidsError
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ def _table_faults(path: Path) -> Iterator[str]:
         yield f"its dictionary {path.with_suffix('.json').name} {described}"
         return
     try:
+        if told := why_too_wide(path):
+            yield told
+            return
         table = pd.read_csv(path, sep="\t", dtype=str, na_values=["n/a"], keep_default_na=False, encoding="utf8")
     except (OSError, ValueError) as error:
         yield f"cannot be read ({error})"

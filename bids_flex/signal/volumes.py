@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_flex.content import why_too_large
 from bids_flex.errors import MissingInputError, RunError
 from bids_flex.signal.atlas_files import check_content
 
@@ -29,6 +30,9 @@ except ImportError:  # another processor, or an installation without it: the sta
 
 UNREADABLE: tuple[type[Exception], ...] = (OSError, EOFError, ValueError, *_broken)
 """What damaged files make readers raise."""
+
+SURPLUS = 64
+"""Mebibytes that may follow the last volume; a few bytes of gzip can stand for terabytes of zeros."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,8 +89,10 @@ class Volumes:
                     done += 1
                     yield volume
                 # the checksum comes last, and is only looked at when somebody reads to the end
-                while stream.read(1 << 20):
-                    pass
+                for _ in range(SURPLUS):
+                    if not stream.read(1 << 20):
+                        return
+                raise ValueError(f"it goes on for more than {SURPLUS} MiB after its last volume")
         except UNREADABLE as error:
             raise RunError(
                 f"{self.path.name} cannot be read to its end ({error}, after {done} of {self.count} volumes): "
@@ -158,11 +164,15 @@ def load_image(path: Path) -> Any:  # noqa: ANN401 - nibabel has no types
 
     try:
         check_content(path)
-        return nib.load(path)
+        image = nib.load(path)
+        told = why_too_large(image, path)
     except MissingInputError as error:
         raise RunError(str(error)) from error
     except (ImageFileError, *UNREADABLE) as error:
         raise RunError(f"{path.name} cannot be read as an image ({error}): copy the file again") from error
+    if told:
+        raise RunError(f"{told}: copy the file again")
+    return image
 
 
 def _open(file: Path) -> Any:  # noqa: ANN401 - isal and gzip share no type
