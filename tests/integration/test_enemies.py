@@ -366,6 +366,7 @@ def test_a_part_of_the_output_folder_that_leads_elsewhere_is_refused_before_anyt
     assert [*(tmp_path / "victim").iterdir()] == []
 
 
+@pytest.mark.slow
 def test_names_in_a_model_of_an_enemy_stay_inside_the_output_folder(study, done, tmp_path):
     out = Path(shutil.copytree(done, tmp_path / "a" / "b" / "out"))
     hostile = model(Software={"bids_flex": {"Permutations": 99}})
