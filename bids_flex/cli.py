@@ -317,10 +317,14 @@ def parse_config(words: Sequence[str] | None = None) -> Config:
     settings: dict[str, Any] = {}
     file = given.pop("config_file", None)
     from_file = read_toml(Path(file)) if file else {}
-    preset = given.pop("preset", None) or from_file.get("science", {}).get("preset")
+    # where files are written is said on the command line alone, as for BIDS_DIR and OUTPUT_DIR, which are always there
+    if isinstance(execution := from_file.get("execution"), dict):
+        execution.pop("work_dir", None)
+    science = from_file.get("science")
+    preset = given.pop("preset", None) or (science.get("preset") if isinstance(science, dict) else None)
     if preset is not None:
-        if preset not in PRESETS:
-            raise UsageError(f"{file}: there is no preset {preset!r}; there is {', '.join(PRESETS)}")
+        if not isinstance(preset, str) or preset not in PRESETS:
+            raise UsageError(f"{file}: there is no preset {preset!r:.40}; there is {', '.join(PRESETS)}")
         settings["science"] = to_dict(PRESETS[preset])
     _merge(settings, from_file)
     given.pop("ignored", None)

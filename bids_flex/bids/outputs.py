@@ -53,6 +53,7 @@ BIDSIGNORE = """\
 **/*_sweep.tsv
 **/*_sweep.json
 **/figures
+*.html
 CITATION.md
 atlases
 group

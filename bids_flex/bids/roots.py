@@ -138,8 +138,12 @@ def data_set_name(root: Path) -> str:
 
 def _description(folder: Path) -> dict[str, Any]:
     """Read a data set's description; empty where there is none that can be read."""
+    path = folder / "dataset_description.json"
+    # neither a pipe nor a device
+    if not path.is_file():
+        return {}
     try:
-        described = json.loads((folder / "dataset_description.json").read_text(encoding="utf8"))
+        described = json.loads(path.read_text(encoding="utf8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return described if isinstance(described, dict) else {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_flex.content import why_too_wide
 from bids_flex.errors import RunError
 from bids_flex.signal.strategies import EXPANSIONS
 
@@ -37,6 +38,8 @@ def read_confounds(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
+    if told := why_too_wide(path):
+        raise RunError(f"{told}: restore the file")
     try:
         table = pd.read_csv(path, sep="\t", na_values=["n/a"])
     except (ValueError, OSError) as error:

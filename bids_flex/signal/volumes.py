@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_flex.content import unreadable
+from bids_flex.content import unreadable, why_too_large
 from bids_flex.errors import MissingInputError, RunError
 from bids_flex.signal.atlas_files import check_content
 
@@ -29,6 +29,9 @@ except ImportError:  # another processor, or an installation without it: the sta
 
 PART = 1 << 20
 """Bytes that are read at once where they are not kept."""
+
+SURPLUS = 64
+"""Mebibytes that may follow the last volume; a few bytes of gzip can stand for terabytes of zeros."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,8 +88,10 @@ class Volumes:
                     done += 1
                     yield volume
                 # the checksum comes last, and is only looked at when somebody reads to the end
-                while stream.read(1 << 20):
-                    pass
+                for _ in range(SURPLUS):
+                    if not stream.read(PART):
+                        return
+                raise ValueError(f"it goes on for more than {SURPLUS} MiB after its last volume")
         except unreadable() as error:
             raise RunError(
                 f"{self.path.name} cannot be read to its end ({error}, after {done} of {self.count} volumes): "
@@ -158,11 +163,15 @@ def load_image(path: Path) -> Any:  # noqa: ANN401 - nibabel has no types
 
     try:
         check_content(path)
-        return nib.load(path)
+        image = nib.load(path)
+        told = why_too_large(image, path)
     except MissingInputError as error:
         raise RunError(str(error)) from error
     except unreadable() as error:
         raise RunError(f"{path.name} cannot be read as an image ({error}): copy the file again") from error
+    if told:
+        raise RunError(f"{told}: copy the file again")
+    return image
 
 
 def _check_end(image: Any, path: Path) -> None:  # noqa: ANN401 - nibabel has no types

@@ -113,11 +113,10 @@ def _participant(config: Config, work_dir: Path, journal: Journal, interrupts: I
     start_server()
     jobs, runs = make_jobs(config)
     write_dataset(config.output_dir, source_root(config), README)
-    for unusable in runs.unusable:
-        journal.record(Outcome(unusable.name, "failed", unusable.reason))
+    journal.record(*(Outcome(one.name, "failed", one.reason) for one in runs.unusable))
     done, todo = _sort_out(jobs, redo=config.execution.redo)
-    for job in done:
-        journal.record(Outcome(job.run.name, "skipped", "already done with these settings and files"))
+    # together: a table for each of thousands would be written thousands of times
+    journal.record(*(Outcome(job.run.name, "skipped", "already done with these settings and files") for job in done))
     _note_short_windows(todo)
     if jobs:
         keep_atlas_of(jobs[0])

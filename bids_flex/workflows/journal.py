@@ -35,13 +35,14 @@ class Journal:
     console: Console | None = None
     outcomes: list[Outcome] = field(default_factory=list)
 
-    def record(self, outcome: Outcome) -> None:
-        """Note an outcome in the log and in ``status.tsv``, which is whole after each of them."""
+    def record(self, *outcomes: Outcome) -> None:
+        """Note outcomes in the log and in ``status.tsv``, which is whole after each call."""
         import pandas as pd
 
-        self.outcomes.append(outcome)
-        said = f"{outcome.run}: {outcome.state}" + (f": {outcome.reason}" if outcome.reason else "")
-        LOG.log(logging.ERROR if outcome.state == "failed" else logging.INFO, said)
+        self.outcomes.extend(outcomes)
+        for outcome in outcomes:
+            said = f"{outcome.run}: {outcome.state}" + (f": {outcome.reason}" if outcome.reason else "")
+            LOG.log(logging.ERROR if outcome.state == "failed" else logging.INFO, said)
         rows = sorted(self.outcomes, key=lambda one: one.run)
         table = pd.DataFrame(
             {
@@ -79,7 +80,7 @@ def open_journal(config: Config) -> Journal:
     folder = config.output_dir / "logs" / uuid.uuid4().hex
     write_atomic(folder / "config.toml", to_toml(config))
     versions = {"bids_flex": __version__, "Python": platform.python_version()}
-    versions |= {name: version(name) for name in ("nilearn", "nipype", "pybids", "numpy", "scipy", "pandas")}
+    versions |= {name: version(name) for name in ("nilearn", "nipype", "numpy", "scipy", "pandas")}
     write_json(folder / "call.json", {"Command": shlex.join(["bids_flex", *sys.argv[1:]]), "Versions": versions})
     handlers: list[logging.Handler] = [_log_file(folder / "bids_flex.log")]
     console = _console()
