@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def _download(chosen: Chosen) -> None:
     try:
         home.mkdir(parents=True, exist_ok=True)
         os.environ["TEMPLATEFLOW_HOME"] = str(home)
-        client: Any = __import__("templateflow.api", fromlist=["get"])
+        client: Any = import_module("templateflow.api")
         named = {"atlas": chosen.entry.name, "suffix": "dseg", "raise_empty": True}
         desc = f"{chosen.scale}Parcels{chosen.seg.removesuffix('n')}Networks"
         client.get(chosen.space, desc=desc, resolution=2, extension=".nii.gz", **named)

@@ -21,7 +21,7 @@ def check(config: Config) -> None:
         Naming the setting, its value and what it must be.
     """
     science = config.science
-    denoise, nprocs = science.denoise, config.execution.nprocs
+    denoise, nprocs, memory_gb = science.denoise, config.execution.nprocs, config.execution.memory_gb
     bound = config.group.equivalence_bound
     band = 0 < denoise.high_pass_hz < denoise.low_pass_hz
     _refuse(
@@ -46,6 +46,7 @@ def check(config: Config) -> None:
         ("group.equivalence_bound", bound, 0 < bound < 100, "above 0, in units of g"),
         ("group.permutations", config.group.permutations, config.group.permutations > 0, "at least 1"),
         ("execution.nprocs", nprocs, nprocs is None or nprocs > 0, "at least 1"),
+        ("execution.memory_gb", memory_gb, memory_gb is None or memory_gb > 0, "above 0"),
     )
     for engine in ENGINES:
         _check_windows(engine, science.engine(engine))

@@ -13,6 +13,7 @@ from bids_flex.config import ENGINES, PRESETS, Config, from_dict, read_toml, to_
 from bids_flex.errors import BidsFlexError, UsageError
 from bids_flex.group_options import add_group
 from bids_flex.input_options import add_input
+from bids_flex.interrupts import Interrupted, Interrupts
 from bids_flex.options import add_cleaning
 
 if TYPE_CHECKING:
@@ -261,13 +262,21 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         dest="execution.nprocs",
         type=int,
         metavar="N",
-        help="runs at a time (default: available processors); what is left over serves restarts and surrogates",
+        help="runs at a time (default: the processors that control group and scheduler allow, or as many as fit into "
+        "the memory); what is left over serves restarts and surrogates",
+    )
+    group.add_argument(
+        "--mem",
+        dest="execution.memory_gb",
+        type=float,
+        metavar="GB",
+        help="memory to stay within (default: what control group and machine allow); runs that need more are not begun",
     )
     group.add_argument(
         "--work-dir",
         dest="execution.work_dir",
         metavar="DIR",
-        help="for intermediate files (default: a temporary folder)",
+        help="for intermediate files (default: a temporary folder below TMPDIR)",
     )
     for option, name, what in (
         ("--clean-workdir", "clean_workdir", "remove a run's intermediate files once it is written"),
@@ -300,14 +309,22 @@ def parse_config(words: Sequence[str] | None = None) -> Config:
     UsageError, MissingInputError
         When the configuration file is missing or wrong. Mistakes on the command line itself exit with code 2.
     """
-    given = vars(make_parser().parse_args(words))
+    parser = make_parser()
+    if not (sys.argv[1:] if words is None else words):
+        parser.print_help(sys.stderr)
+        parser.exit(2, "\nbids_flex: error: BIDS_DIR, OUTPUT_DIR and participant or group are needed\n")
+    given = vars(parser.parse_args(words))
     settings: dict[str, Any] = {}
     file = given.pop("config_file", None)
     from_file = read_toml(Path(file)) if file else {}
-    preset = given.pop("preset", None) or from_file.get("science", {}).get("preset")
+    # where files are written is said on the command line alone, as for BIDS_DIR and OUTPUT_DIR, which are always there
+    if isinstance(execution := from_file.get("execution"), dict):
+        execution.pop("work_dir", None)
+    science = from_file.get("science")
+    preset = given.pop("preset", None) or (science.get("preset") if isinstance(science, dict) else None)
     if preset is not None:
-        if preset not in PRESETS:
-            raise UsageError(f"{file}: there is no preset {preset!r}; there is {', '.join(PRESETS)}")
+        if not isinstance(preset, str) or preset not in PRESETS:
+            raise UsageError(f"{file}: there is no preset {preset!r:.40}; there is {', '.join(PRESETS)}")
         settings["science"] = to_dict(PRESETS[preset])
     _merge(settings, from_file)
     given.pop("ignored", None)
@@ -341,17 +358,18 @@ def _merge(table: dict[str, Any], other: dict[str, Any]) -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run bids_flex and return its exit code; the last line printed agrees with it."""
-    try:
-        config = parse_config(words)
-        from bids_flex.workflows.app import run_app
+    with Interrupts() as interrupts:
+        try:
+            config = parse_config(words)
+            from bids_flex.workflows.app import run_app
 
-        return run_app(config)
-    except BidsFlexError as error:
-        print(f"bids_flex: error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("bids_flex: interrupted", file=sys.stderr)
-        return 130
+            return run_app(config, interrupts)
+        except BidsFlexError as error:
+            print(f"bids_flex: error: {error}", file=sys.stderr)
+            return error.exit_code
+        except Interrupted as stop:
+            print(f"bids_flex: interrupted, exit code {stop.exit_code}", file=sys.stderr)
+            return stop.exit_code
 
 
 if __name__ == "__main__":

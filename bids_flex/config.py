@@ -14,9 +14,11 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
+from reprlib import repr as brief  # of however deep or long a value: files hold anything
 from typing import Any, Literal, TypeVar
 
 from bids_flex import __version__
+from bids_flex.content import why_no_toml
 from bids_flex.errors import MissingInputError, UsageError
 
 Shape = Literal["rect", "gaussian", "tukey"]
@@ -221,6 +223,7 @@ class Execution:
     """How the work is carried out; no number depends on it."""
 
     nprocs: int | None = None
+    memory_gb: float | None = None
     work_dir: str | None = None
     clean_workdir: bool = False
     stop_on_first_crash: bool = False
@@ -305,7 +308,7 @@ def _value(hint: Any, item: Any, where: str) -> Any:  # noqa: PLR0911 - one line
     if origin is Literal:
         if item in options:
             return item
-        raise UsageError(f"{where}: {item!r} is none of {', '.join(map(repr, options))}")
+        raise UsageError(f"{where}: {brief(item)} is none of {', '.join(map(repr, options))}")
     if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(item, dict):
         return from_dict(hint, item, where)
     if hint is Duration and isinstance(item, str):
@@ -317,7 +320,7 @@ def _value(hint: Any, item: Any, where: str) -> Any:  # noqa: PLR0911 - one line
     if type(item) is hint:
         return item
     expected = getattr(hint, "__name__", str(hint))
-    raise UsageError(f"{where}: {item!r} is not of the kind {expected}")
+    raise UsageError(f"{where}: {brief(item)} is not of the kind {expected}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -331,10 +334,12 @@ def read_toml(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
+        if told := why_no_toml(path):
+            raise UsageError(f"{path}: not a TOML file of settings: {told}")
         return tomllib.loads(path.read_text(encoding="utf8"))
     except OSError as error:
         raise MissingInputError(f"{path}: cannot be read ({error.strerror}); name a configuration file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path}: not a TOML file: {error}") from error
 
 

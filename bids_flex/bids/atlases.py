@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from bids_flex.bids.names import join_entities
 from bids_flex.bids.outputs import write_atomic, write_table
 from bids_flex.bids.results import read_sidecar
+from bids_flex.content import LARGEST_LABEL, why_too_large
+from bids_flex.errors import DatasetFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 ENDINGS = (".nii.gz", ".nii", ".dlabel.nii", ".pscalar.nii")
 """Of images: voxels, greyordinates, or parcels where only series of parcels were read."""
+
+
+AGAIN = "remove it, and run the participant level again"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +99,11 @@ def read_atlas(output_dir: Path, entities: Mapping[str, str]) -> KeptAtlas | Non
         The derivative data set.
     entities : mapping
         Of a result: ``atlas``, and ``seg`` and ``scale`` where there are any.
+
+    Raises
+    ------
+    DatasetFileError
+        When what lies there is no atlas that the participant level can have left.
     """
     import pandas as pd
 
@@ -104,6 +114,20 @@ def read_atlas(output_dir: Path, entities: Mapping[str, str]) -> KeptAtlas | Non
     text = {"name": str, "network": str}
     regions = pd.read_csv(path, sep="\t", na_values=["n/a"], keep_default_na=False, dtype=text)
     images = (path.with_name(path.name.removesuffix(".tsv") + ending) for ending in ENDINGS)
-    return KeptAtlas(
-        path.name.removesuffix("_dseg.tsv"), regions, next((image for image in images if image.is_file()), None), facts
-    )
+    image = next((image for image in images if image.is_file()), None)
+    if regions["index"].max() > LARGEST_LABEL:
+        raise DatasetFileError(f"{path} holds labels above {LARGEST_LABEL}: {AGAIN}")
+    if image is not None and (told := _why_unreadable(image)):
+        raise DatasetFileError(f"{told}: {AGAIN}")
+    return KeptAtlas(path.name.removesuffix("_dseg.tsv"), regions, image, facts)
+
+
+def _why_unreadable(image: Path) -> str | None:
+    """Say why the image of an atlas cannot be read; None when its header is credible."""
+    import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        return why_too_large(nib.load(image), image)
+    except (ImageFileError, OSError, EOFError, ValueError) as error:
+        return f"{image} cannot be read as an image ({error})"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from bids_flex.bids.names import entities_of
+from bids_flex.content import why_too_wide
 from bids_flex.errors import MissingInputError, NotBidsError
 
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ def check_outputs(output_dir: Path) -> tuple[int, list[str]]:
     """
     if not output_dir.is_dir():
         raise MissingInputError(f"{output_dir} is no folder: name the output folder of bids_flex")
-    _refuse_foreign(output_dir)
+    links = _refuse_foreign(output_dir).get("DatasetLinks")
+    roots = _own_roots(output_dir, links if isinstance(links, dict) else {})
     faults: list[str] = []
     hashes: dict[tuple[str, str], str] = {}
     tables = sorted(output_dir.rglob("*.tsv"))
@@ -57,11 +60,47 @@ def check_outputs(output_dir: Path) -> tuple[int, list[str]]:
         faults += [f"{named}: {fault}" for fault in _table_faults(path)]
         faults += [f"{named}: {fault}" for fault in _hash_faults(path, hashes)]
     for path in sorted(output_dir.rglob("*.json")):
+        named = path.relative_to(output_dir).as_posix()
+        faults += [f"{named}: {fault}" for fault in _source_faults(path, roots)]
         if path.with_suffix(".tsv").exists() or path.parent == output_dir or "logs" in path.parts:
             continue
         if named_like_ours(path):
-            faults.append(f"{path.relative_to(output_dir).as_posix()}: describes a table that is not there")
+            faults.append(f"{named}: describes a table that is not there")
     return len(tables), faults
+
+
+def _own_roots(output_dir: Path, links: dict[str, Any]) -> dict[str, Path | None]:
+    """Say where the data sets lie that BIDS URIs may name: inside of the output folder, or elsewhere (None).
+
+    Others may have moved, or be mounted under another name: what is not in the folder is not looked for.
+    """
+    roots: dict[str, Path | None] = {"": output_dir.resolve()}
+    for name, address in links.items():
+        parts = urlsplit(str(address))
+        place = (output_dir / unquote(parts.path)).resolve()
+        ours = parts.scheme in {"", "file"} and place.is_relative_to(output_dir.resolve())
+        roots[name] = place if ours else None
+    return roots
+
+
+def _source_faults(path: Path, roots: dict[str, Path | None]) -> Iterator[str]:
+    """Name BIDS URIs that lead nowhere."""
+    described = _read(path)
+    sources = described.get("Sources", []) if isinstance(described, dict) else []
+    if not isinstance(sources, list):
+        yield "its Sources are no list"
+        return
+    for source in map(str, sources):
+        kind, _, rest = source.partition(":")
+        name, colon, inner = rest.partition(":")
+        if kind != "bids" or not colon:
+            yield f"its source {source} is no BIDS URI (bids:NAME:PATH)"
+        elif name not in roots:
+            yield f"its source {source} names a data set that DatasetLinks of dataset_description.json does not have"
+        elif (root := roots[name]) is not None:
+            place = (root / unquote(inner)).resolve()
+            if not place.is_relative_to(root) or not place.exists():
+                yield f"its source {source} is not there"
 
 
 def named_like_ours(path: Path) -> bool:
@@ -69,8 +108,8 @@ def named_like_ours(path: Path) -> bool:
     return path.name.startswith("sub-") and path.parent.name == "func"
 
 
-def _refuse_foreign(output_dir: Path) -> None:
-    """Refuse a folder that is not a derivative data set of ours."""
+def _refuse_foreign(output_dir: Path) -> dict[str, Any]:
+    """Refuse a folder that is not a derivative data set of ours; its description otherwise."""
     described = _read(output_dir / "dataset_description.json")
     if isinstance(described, str):
         raise NotBidsError(f"{output_dir}/dataset_description.json {described}: run the participant level again")
@@ -78,6 +117,7 @@ def _refuse_foreign(output_dir: Path) -> None:
     names = [maker.get("Name") for maker in makers if isinstance(maker, dict)] if isinstance(makers, list) else []
     if described.get("DatasetType") != "derivative" or "bids_flex" not in names:
         raise NotBidsError(f"{output_dir} was not made by bids_flex: name the output folder of bids_flex")
+    return described
 
 
 def _read(path: Path) -> dict[str, Any] | str:
@@ -102,6 +142,9 @@ def _table_faults(path: Path) -> Iterator[str]:
         yield f"its dictionary {path.with_suffix('.json').name} {described}"
         return
     try:
+        if told := why_too_wide(path):
+            yield told
+            return
         table = pd.read_csv(path, sep="\t", dtype=str, na_values=["n/a"], keep_default_na=False, encoding="utf8")
     except (OSError, ValueError) as error:
         yield f"cannot be read ({error})"

@@ -119,6 +119,8 @@ def raw_tr(bids_dir: Path, root: Path, entities: dict[str, str]) -> Any:  # noqa
     if bids_dir.resolve() == root or not (bids_dir / f"sub-{entities['sub']}").is_dir():
         return None
     index = index_participant(bids_dir.resolve(), entities["sub"])
+    if index.unlisted:
+        raise RunError(index.unlisted)
     named = {key: label for key, label in entities.items() if key not in OUTPUT_ENTITIES}
     for path in index.paths:
         # the echoes that fMRIPrep combined have one repetition time

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bids_flex.bids.companions import GREYORDINATES, OUTPUT_ENTITIES, find_confounds, stated_tr
 from bids_flex.bids.headers import agreed_tr, check_images
-from bids_flex.bids.index import index_participant
+from bids_flex.bids.index import index_participants
 from bids_flex.bids.inputs import Run, Runs, Unusable
 from bids_flex.bids.names import entities_of, join_entities
 from bids_flex.bids.roots import derivatives_root, list_participants
@@ -36,8 +36,9 @@ def find_greyordinates(config: Config) -> Runs:
     participants, misnamed = list_participants(root, selection)
     unusable = [Unusable(f"sub-{label}", "its folder is named by no label of BIDS: rename it") for label in misnamed]
     left_out: list[Unusable] = []
-    for participant in participants:
-        index = index_participant(root, participant)
+    for participant, index in index_participants(root, participants):
+        if index.unlisted:
+            unusable.append(Unusable(f"sub-{participant}", index.unlisted))
         for name, files in _runs_of(index.paths):
             if reason := why_not(entities_of(files[0]), selection, wanted):
                 left_out.append(Unusable(name, reason))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bids_flex.content import why_absent
+from bids_flex.content import unreadable, why_absent, why_too_large
 from bids_flex.errors import RunError
 
 if TYPE_CHECKING:
@@ -39,15 +39,17 @@ def read_header(bold: Path, stated: object) -> tuple[float, int, tuple[str, ...]
         When the file is no readable series of volumes, or the repetition time is missing or doubtful.
     """
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
 
     check_images(bold)
     try:
         image = nib.load(bold)
         shape, zooms = image.shape, image.header.get_zooms()
         units = image.header.get_xyzt_units()[1]
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
+        told = why_too_large(image, bold)
+    except unreadable() as error:
         raise RunError(f"{bold.name} cannot be read as an image ({error}): copy the file again") from error
+    if told:
+        raise RunError(f"{told}: copy the file again")
     if len(shape) != 4:
         raise RunError(f"{bold.name} has {len(shape)} dimensions, not 4: it is not a time series of volumes")
     in_header = float(zooms[3]) * {"msec": 1e-3, "usec": 1e-6}.get(units, 1.0)
@@ -102,7 +104,8 @@ def agreed_tr(name: str, stated: object, in_header: float) -> tuple[float, tuple
         raise RunError(f"{name}: RepetitionTime is {stated!r}; it must be a number of seconds above 0")
     # no scanner needs a hundred seconds for a volume
     if stated > LONGEST_S:
-        raise RunError(f"{name}: RepetitionTime is {stated:g}: BIDS wants seconds, this looks like milliseconds")
+        # a whole number may be too large for a float
+        raise RunError(f"{name}: RepetitionTime is {stated!s:.20}: BIDS wants seconds, this looks like milliseconds")
     if not in_header > 0:  # zero, or no number at all
         return float(stated), ("the header states no repetition time; the sidecar's is used",)
     if in_header > LONGEST_S:

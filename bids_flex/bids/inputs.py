@@ -17,7 +17,7 @@ from bids_flex.bids.companions import (
     stated_tr,
 )
 from bids_flex.bids.headers import read_header
-from bids_flex.bids.index import index_participant
+from bids_flex.bids.index import index_participants
 from bids_flex.bids.names import entities_of, join_entities, naming_fault
 from bids_flex.bids.roots import derivatives_root, list_participants
 from bids_flex.bids.selection import choose_image, read_filter, read_space, why_not
@@ -132,8 +132,10 @@ def find_runs(config: Config, atlas_space: str | None) -> Runs:
     ]
     seen: dict[str, set[str]] = defaultdict(set)
     parts = [Runs((), tuple(unusable))]
-    for participant in participants:
-        index = index_participant(root, participant)
+    for participant, index in index_participants(root, participants):
+        if index.unlisted:
+            parts.append(Runs((), (Unusable(f"sub-{participant}", index.unlisted),)))
+            continue
         parts.append(_runs_of(index, _sort_files(index.paths, seen), config, wanted, atlas_space))
     if not any(part.usable or part.unusable for part in parts):
         raise NoMatchError(_nothing_matched(root, seen, selection))

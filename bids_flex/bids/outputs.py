@@ -53,6 +53,7 @@ BIDSIGNORE = """\
 **/*_sweep.tsv
 **/*_sweep.json
 **/figures
+*.html
 CITATION.md
 atlases
 group
@@ -74,8 +75,19 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be written ({error.strerror}): choose another folder, or check its owner and free space"
+            f"{folder} cannot be written ({error.strerror}): {_whose(folder)}; choose another folder, or "
+            "check its owner and free space"
         ) from error
+
+
+def _whose(folder: Path) -> str:
+    """Say who owns a folder, or the one that it would be made in, and who asks."""
+    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    try:
+        owner = there.stat().st_uid
+    except OSError as error:
+        return f"{there} cannot be looked at ({error.strerror})"
+    return f"{there} belongs to user {owner}, this is user {os.geteuid()}"
 
 
 def private_folder(folder: Path) -> None:
@@ -109,9 +121,9 @@ def refuse_links(output_dir: Path, *folders: Path) -> None:
             raise OutputError(f"{folder} is a link that leads out of {root}: remove it, or choose another folder")
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_leftovers(*folders: Path) -> None:
     """Remove temporary files of calls that were killed; one that is being written is locked, and stays."""
-    for path in folder.glob(f"{TEMPORARY}*"):
+    for path in (path for folder in folders for path in folder.glob(f"{TEMPORARY}*")):
         # another call may have removed it; where locks are unknown, nothing is removed
         with contextlib.suppress(OSError), path.open("rb") as file:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from bids_flex.config import Selection
 
 
+SEEN = 20
+"""Names that a message lists at most."""
+
+
 def derivatives_root(bids_dir: Path, derivatives: str | None) -> Path:
     """Find the folder of fMRIPrep's output.
 
@@ -34,7 +38,7 @@ def derivatives_root(bids_dir: Path, derivatives: str | None) -> Path:
         When several folders below ``derivatives`` come from fMRIPrep, and none is called ``fmriprep``.
     """
     if not bids_dir.is_dir():
-        raise MissingInputError(f"BIDS_DIR {bids_dir} is not a folder; check the path (and the container's mounts)")
+        raise MissingInputError(f"BIDS_DIR {bids_dir} is not a folder; {_seen_instead(bids_dir)}")
     if derivatives is not None:
         named = named_root(bids_dir, derivatives)
         candidates = [named, named / "fmriprep"]
@@ -55,7 +59,7 @@ def derivatives_root(bids_dir: Path, derivatives: str | None) -> Path:
     raw = any(bids_dir.glob("sub-*/**/func"))
     raise NotBidsError(
         f"no fMRIPrep output found (looked in {looked}): "
-        + ("this is raw data; run fMRIPrep first, or " if raw else "")
+        + ("this is raw data; run fMRIPrep first, or " if raw else f"{_seen_instead(bids_dir)}, or ")
         + "name its output folder with --derivatives PATH"
     )
 
@@ -66,7 +70,18 @@ def named_root(bids_dir: Path, derivatives: str) -> Path:
     for named in (path, bids_dir / "derivatives" / path):
         if named.is_dir():
             return named
-    raise MissingInputError(f"--derivatives {path} is not a folder; check the path (and the container's mounts)")
+    raise MissingInputError(f"--derivatives {path} is not a folder; {_seen_instead(path)}")
+
+
+def _seen_instead(path: Path) -> str:
+    """Say what there is where a folder was expected: in a container, a wrong mount shows by that."""
+    there = next(one for one in (path.absolute(), *path.absolute().parents) if one.is_dir())
+    try:
+        names = sorted(f"{one.name}/" if one.is_dir() else one.name for one in there.iterdir())
+    except OSError as error:
+        return f"{there} cannot be listed ({error.strerror}): check its owner"
+    listed = ", ".join(names[:SEEN]) + (f", and {len(names) - SEEN} more" if len(names) > SEEN else "")
+    return f"{there} holds {listed or 'nothing'}: check the path (and the container's mounts)"
 
 
 def _has_name(derivatives: str) -> bool:
@@ -123,8 +138,12 @@ def data_set_name(root: Path) -> str:
 
 def _description(folder: Path) -> dict[str, Any]:
     """Read a data set's description; empty where there is none that can be read."""
+    path = folder / "dataset_description.json"
+    # neither a pipe nor a device
+    if not path.is_file():
+        return {}
     try:
-        described = json.loads((folder / "dataset_description.json").read_text(encoding="utf8"))
+        described = json.loads(path.read_text(encoding="utf8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return described if isinstance(described, dict) else {}

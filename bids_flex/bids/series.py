@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.companions import raw_tr
 from bids_flex.bids.headers import agreed_tr
-from bids_flex.bids.index import index_participant
+from bids_flex.bids.index import index_participants
 from bids_flex.bids.inputs import Run, Runs, Unusable
 from bids_flex.bids.names import entities_of, join_entities
 from bids_flex.bids.roots import list_participants, named_root
@@ -113,13 +113,12 @@ def find_series(config: Config) -> FoundSeries:
         When there are series of several atlases, and none of them is asked for.
     """
     root = series_root(config.bids_dir, config.derivatives)
-    grouped, indexed, left_out = _group(root, config)
-    if not grouped:
+    grouped, indexed, unusable, left_out = _group(root, config)
+    if not grouped and not unusable:
         ending = TABLES[config.science.input.file_format]
         raise NoMatchError(f"no table *{ending} of the runs asked for in {root}")
     atlas = _choose_atlas(grouped, config.science.atlas.name)
     usable: list[Run] = []
-    unusable: list[Unusable] = []
     labels: tuple[str, ...] = ()
     for name, paths in sorted(grouped.items()):
         try:
@@ -134,23 +133,27 @@ def find_series(config: Config) -> FoundSeries:
     return FoundSeries(Runs(tuple(usable), tuple(unusable), tuple(left_out)), atlas, labels)
 
 
-def _group(root: Path, config: Config) -> tuple[dict[str, list[Path]], dict[str, Index], list[Unusable]]:
-    """Group tables of series by run, with the index of each run's participant; say which are not asked for."""
+def _group(
+    root: Path, config: Config
+) -> tuple[dict[str, list[Path]], dict[str, Index], list[Unusable], list[Unusable]]:
+    """Group tables of series by run, with the index of the participant; say what is unusable, or not asked for."""
     selection = config.selection
     wanted = read_filter(Path(selection.filter_file) if selection.filter_file else None)
     participants, misnamed = list_participants(root, selection)
     left_out = [Unusable(f"sub-{label}", "its folder is named by no label of BIDS: rename it") for label in misnamed]
+    unusable: list[Unusable] = []
     grouped: dict[str, list[Path]] = {}
     indexed: dict[str, Index] = {}
-    for participant in participants:
-        index = index_participant(root, participant)
+    for participant, index in index_participants(root, participants):
+        if index.unlisted:
+            unusable.append(Unusable(f"sub-{participant}", index.unlisted))
         for name, paths in _by_run(index.paths, TABLES[config.science.input.file_format]).items():
             reason = why_not(entities_of(paths[0]), selection, wanted)
             if reason:
                 left_out.append(Unusable(name, reason))
             else:
                 grouped[name], indexed[name] = paths, index
-    return grouped, indexed, left_out
+    return grouped, indexed, unusable, left_out
 
 
 def _by_run(paths: tuple[Path, ...], ending: str) -> dict[str, list[Path]]:
@@ -238,7 +241,7 @@ def _companion(index: Index, source: str, ending: str) -> Path | None:
 
 def _tr(index: Index, table: Path, in_header: float, bids_dir: Path) -> float:
     """Look the repetition time up: in the table's sidecars, the file itself, the raw data set."""
-    described: dict[str, Any] = index.layout.get_metadata(str(table)) or {}
+    described = index.metadata(table)
     stated: Any = described.get("RepetitionTime")
     sampled = described.get("SamplingFrequency")
     if stated is None and isinstance(sampled, int | float) and sampled > 0:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.results import read_sidecar
+from bids_flex.content import is_deep, why_too_wide
 from bids_flex.errors import DatasetFileError
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ def _text(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
+        if told := why_too_wide(path):
+            raise DatasetFileError(f"{told}: it is no table of people")
         table = pd.read_csv(
             path, sep="\t", dtype=str, na_values=["n/a", ""], keep_default_na=False, encoding="utf-8-sig"
         )
@@ -110,7 +113,7 @@ def _dictionary(path: Path) -> dict[str, dict[str, Any]]:
     if not sidecar.is_file():
         return {}
     told = read_sidecar(sidecar)
-    if told is None:
+    if told is None or is_deep(told):
         raise DatasetFileError(f"{sidecar} is not JSON with a data dictionary: correct it or move it away")
     return {name: entry for name, entry in told.items() if isinstance(entry, dict)}
 

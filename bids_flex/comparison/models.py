@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.names import as_label
 from bids_flex.comparison.short import short_documents
+from bids_flex.content import is_deep
 from bids_flex.errors import DatasetFileError, MissingInputError
 from bids_flex.stats import GroupModel, Instruction, read_models
 
@@ -61,8 +62,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise MissingInputError(f"--model {path} cannot be read ({error.strerror}): name a JSON file") from error
     except (ValueError, RecursionError) as error:
         raise DatasetFileError(f"{path} is not JSON ({error}): correct it") from error
-    if not isinstance(document, dict):
-        raise DatasetFileError(f"{path} holds no JSON object: a BIDS Stats Models document is one")
+    if not isinstance(document, dict) or is_deep(document):
+        raise DatasetFileError(f"{path} holds no JSON object of a few levels: a BIDS Stats Models document is one")
     return document
 
 

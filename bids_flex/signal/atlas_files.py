@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_flex.content import why_absent
+from bids_flex.content import LARGEST_LABEL, unreadable, why_absent, why_too_large, why_too_wide
 from bids_flex.errors import DatasetFileError, MissingInputError
 
 if TYPE_CHECKING:
@@ -86,21 +86,37 @@ def image_labels(image: Path) -> set[int]:
         When the file is not here, is no image of 3 dimensions with an invertible affine, or holds other values.
     """
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
 
     check_content(image)
     try:
         loaded = nib.load(image)
+        if told := why_too_large(loaded, image):
+            raise DatasetFileError(f"{told}: fetch it again")
+        if len(loaded.shape) != 3:
+            raise DatasetFileError(
+                f"{image} has {len(loaded.shape)} dimensions; an atlas has 3, with one integer per voxel"
+            )
         values = np.asanyarray(loaded.dataobj)
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
+    except unreadable() as error:
         raise DatasetFileError(f"{image} cannot be read as an image ({error}): copy or fetch it again") from error
-    if values.ndim != 3:
-        raise DatasetFileError(f"{image} has {values.ndim} dimensions; an atlas has 3, with one integer per voxel")
     check_affine(image, loaded.affine)
     unique = np.unique(values)
     if not np.array_equal(unique, np.round(unique)) or (unique < 0).any():
         raise DatasetFileError(f"{image} holds values that are no labels (such as {unique[unique % 1 != 0][:1]})")
+    check_largest(str(image), unique)
     return {int(value) for value in unique if value != 0}
+
+
+def check_largest(source: str, labels: NDArray[Any]) -> None:
+    """Refuse labels that no look-up table can hold.
+
+    Raises
+    ------
+    DatasetFileError
+        When one is above 16,777,215.
+    """
+    if labels.size and labels.max() > LARGEST_LABEL:
+        raise DatasetFileError(f"{source} holds label {labels.max():.0f}; labels go up to {LARGEST_LABEL}: renumber it")
 
 
 def check_affine(image: Path, affine: NDArray[np.float64]) -> None:
@@ -142,6 +158,8 @@ def read_tsv(path: Path, *needed: str) -> pd.DataFrame:
     import pandas as pd
 
     check_content(path)
+    if told := why_too_wide(path):
+        raise DatasetFileError(f"{told}: it is no table for an atlas")
     try:
         table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, OSError) as error:
@@ -168,11 +186,12 @@ def read_regions(path: Path) -> Regions:
     table = read_tsv(path)
     try:
         index = table["index"].astype(int)
-    except (ValueError, KeyError) as error:
+    except (ValueError, OverflowError, KeyError) as error:
         raise DatasetFileError(f"{path} is no table of regions: a column 'index' of whole numbers is needed") from error
     column = next((name for name in ("label", "name") if name in table), None)
     if column is None:
         raise DatasetFileError(f"{path} has no column 'label' or 'name'; it has {', '.join(table.columns)}")
+    check_largest(str(path), index.to_numpy())
     background = index == 0
     table, index = table[~background], index[~background]
     names = table[column].str.strip()

@@ -77,7 +77,7 @@ def keep_mask(
     Raises
     ------
     RunError
-        When the table has neither of the columns, or one lacks values after the first volume.
+        When the table has neither of the columns, or one lacks values after the first volume, or has absurd ones.
     """
     fd, dvars = framewise_displacement(table), std_dvars(table)
     _require_motion(fd, dvars, source, max(1, skip))
@@ -90,12 +90,18 @@ def keep_mask(
 
 
 def _require_motion(fd: NDArray[np.float64], dvars: NDArray[np.float64], source: str, first: int) -> None:
-    """Refuse tables without any measure of motion, and holes in one after the first volumes."""
+    """Refuse tables without any measure of motion, holes in one after the first volumes, and values below 0."""
     measures = {"framewise_displacement": fd, "std_dvars": dvars}
     there = {name: values for name, values in measures.items() if not np.isnan(values).all()}
     if not there:
         raise RunError(f"{source} has neither framewise_displacement nor std_dvars: volumes cannot be censored")
     for name, values in there.items():
+        odd = np.flatnonzero(np.isinf(values) | (values < 0))
+        if odd.size:
+            row = int(odd[0])
+            raise RunError(
+                f"{source}: column {name} is {values[row]:g} in row {row + 1}, which no motion can be: restore the file"
+            )
         holes = np.flatnonzero(np.isnan(values[first:])) + first + 1
         if holes.size:
             raise RunError(

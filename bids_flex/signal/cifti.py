@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_flex.content import unreadable, why_too_large
 from bids_flex.errors import DatasetFileError, RunError
-from bids_flex.signal.atlas_files import Regions, check_content, check_match, few, networks_in_names, read_regions
+from bids_flex.signal.atlas_files import (
+    Regions,
+    check_content,
+    check_largest,
+    check_match,
+    few,
+    networks_in_names,
+    read_regions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,22 +78,24 @@ def load_labels(path: Path) -> tuple[NDArray[np.int64], Any, Any]:
         raise DatasetFileError(f"{path} is no map of labels on greyordinates: a .dlabel.nii file is needed")
     try:
         values = np.asanyarray(image.dataobj[0])
-    except (OSError, EOFError, ValueError) as error:
+    except unreadable() as error:
         raise DatasetFileError(f"{path} cannot be read to its end ({error}): copy the file again") from error
     if not np.array_equal(values, np.round(values)) or (values < 0).any():
         raise DatasetFileError(f"{path} holds values that are no labels")
+    check_largest(str(path), values)
     return values.astype(np.int64), axes[0], axes[1]
 
 
 def _open(path: Path, kind: type[Exception]) -> Any:  # noqa: ANN401 - nibabel has no types
     """Open a CIFTI-2 file."""
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
 
     try:
         image = nib.load(path)
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
+    except unreadable() as error:
         raise kind(f"{path.name} cannot be read as an image ({error}): copy the file again") from error
+    if told := why_too_large(image, path):
+        raise kind(f"{told}: copy the file again")
     if not isinstance(image, nib.Cifti2Image) or len(image.shape) != 2:
         raise kind(f"{path.name} is no CIFTI-2 file of 2 dimensions: choose --file-format nifti for images of voxels")
     return image

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_flex.content import why_too_wide
 from bids_flex.errors import RunError
 from bids_flex.signal.strategies import EXPANSIONS
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 
+LARGEST = 1e100
+"""No confound is as large; sums of squares of larger values overflow."""
+
 COSINE_HZ = 1 / 128
 """Frequency below which fMRIPrep's cosine terms model drift."""
 
@@ -30,15 +34,20 @@ def read_confounds(path: Path) -> pd.DataFrame:
     Raises
     ------
     RunError
-        When it cannot be read or holds text.
+        When it cannot be read, its rows are longer than its header, or it holds text.
     """
     import pandas as pd
 
+    if told := why_too_wide(path):
+        raise RunError(f"{told}: restore the file")
     try:
         table = pd.read_csv(path, sep="\t", na_values=["n/a"])
     except (ValueError, OSError) as error:
         raise RunError(f"{path.name} is not a table of tab-separated values ({error}): restore the file") from error
-    text = [str(column) for column in table if not pd.api.types.is_numeric_dtype(table[column])]
+    if not isinstance(table.index, pd.RangeIndex):
+        # the reader would take the first values of each row for its name, and all others for those of other columns
+        raise RunError(f"{path.name} has rows with more values than its header has names: restore the file")
+    text = [str(name) for name in table if table[name].dtype == bool or not pd.api.types.is_numeric_dtype(table[name])]
     if text:
         raise RunError(
             f"{path.name}: columns {', '.join(text[:5])} hold text where numbers are needed: restore the file"
@@ -100,7 +109,7 @@ def select_confounds(
     Raises
     ------
     RunError
-        When columns are missing, or hold missing values after the first volume.
+        When columns are missing, hold missing values after the first volume, or absurd ones.
     """
     wanted = [name + ending for name in MOTION for ending in EXPANSIONS[strategy.motion]]
     for name in ("white_matter", "csf", "global_signal"):
@@ -118,6 +127,13 @@ def select_confounds(
     if (strategy.cosines or strategy.compcor_components or strategy.compcor_variance) and high_pass_hz < COSINE_HZ:
         wanted += [str(name) for name in table if str(name).startswith("cosine")]
     chosen = table[list(dict.fromkeys(wanted))].astype(float)
+    absurd = chosen.abs() > LARGEST
+    if absurd.any(axis=None):
+        row, place = (int(number) for number in np.argwhere(absurd.to_numpy())[0])
+        raise RunError(
+            f"{source}: column {chosen.columns[place]} is {chosen.to_numpy()[row, place]:g} in row {row + 1}, which no "
+            "confound can be: restore the file, or run fMRIPrep again"
+        )
     first = max(1, skip)
     holes = [name for name in chosen if chosen[name].iloc[first:].isna().any()]
     if holes:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_flex.content import unreadable
 from bids_flex.errors import RunError
 from bids_flex.signal.cifti import load_labels, open_series
 from bids_flex.signal.parcellate import Parcellated
@@ -63,7 +64,7 @@ def parcellate_greyordinates(bold: Path, atlas: Atlas, min_coverage: float = 0.5
         raise RunError(f"atlas {atlas.name} and {bold.name} do not overlap: check the atlas")
     try:
         series, found = _means(image, places, len(atlas.index))
-    except (OSError, EOFError, ValueError) as error:
+    except unreadable() as error:
         raise RunError(f"{bold.name} cannot be read to its end ({error}): copy the file again") from error
     coverage = np.divide(found, size, out=np.zeros(len(size)), where=size > 0)
     return without_poor(series, coverage, atlas, min_coverage)

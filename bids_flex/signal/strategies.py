@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
+from reprlib import repr as brief
 from typing import TYPE_CHECKING, Any, Literal
 
+from bids_flex.content import why_no_toml
 from bids_flex.errors import DatasetFileError, MissingInputError
 
 if TYPE_CHECKING:
@@ -87,12 +89,14 @@ def load_strategy(choice: str) -> Strategy:
     if choice in strategy_names():
         text = resources.files("bids_flex.data").joinpath("strategies", f"{choice}.toml").read_text(encoding="utf8")
     elif choice.endswith(".toml") and Path(choice).is_file():
+        if told := why_no_toml(Path(choice)):
+            raise DatasetFileError(f"{choice} is not a TOML file of a strategy: {told}")
         text = Path(choice).read_text(encoding="utf8", errors="replace")
     else:
         raise MissingInputError(f"there is no strategy {choice!r}: name {', '.join(strategy_names())} or a .toml file")
     try:
         return _strategy(tomllib.loads(text), choice)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise DatasetFileError(f"{choice} is not a TOML file: {error}") from error
 
 
@@ -131,7 +135,7 @@ def _strategy(table: dict[str, Any], source: str) -> Strategy:
         raise DatasetFileError(f"{source}: no such entry: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
     for name, (holds, wanted) in MUST.items():
         if name in table and not holds(table[name]):
-            raise DatasetFileError(f"{source}: {name} is {table[name]!r}; it must be {wanted}")
+            raise DatasetFileError(f"{source}: {name} is {brief(table[name])}; it must be {wanted}")
     if table.get("compcor_variance") and table.get("compcor_components"):
         raise DatasetFileError(f"{source}: name compcor_components or compcor_variance, not both")
     if not isinstance(table.get("name"), str) or not table["name"]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_flex.content import why_too_wide
 from bids_flex.errors import RunError
 from bids_flex.signal.atlas_files import check_content, few
 from bids_flex.signal.cifti import open_series
@@ -88,7 +90,9 @@ def _read_text(path: Path) -> Table:
     """Read a ``.tsv`` file."""
     import pandas as pd
 
-    with path.open(encoding="utf-8-sig") as file:
+    if told := why_too_wide(path):
+        raise RunError(f"{told}: restore the file")
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         first = file.readline().rstrip("\r\n").split("\t")
     named = _is_header(first)
     try:
@@ -100,9 +104,8 @@ def _read_text(path: Path) -> Table:
         raise RunError(f"{path.name} holds no series: restore the file")
     labels = tuple(name.strip() for name in first) if named and not _counts(first) else ()
     if len(set(labels)) < len(labels):
-        raise RunError(
-            f"{path.name} has two columns of one name: {few([one for one in labels if labels.count(one) > 1])}"
-        )
+        twice = [name for name, count in Counter(labels).items() if count > 1]
+        raise RunError(f"{path.name} has two columns of one name: {few(twice)}")
     return Table(values, labels, 0.0)
 
 
@@ -113,7 +116,8 @@ def _is_header(fields: list[str]) -> bool:
 
 def _counts(fields: list[str]) -> bool:
     """Tell whether names are but numbers in a row, from 0 or 1 on."""
-    whole = [int(field) if field.strip().isdigit() else -1 for field in fields]
+    # no table has columns by the billion, and int() refuses thousands of digits
+    whole = [int(field) if field.strip().isdecimal() and len(field) < 10 else -1 for field in fields]
     return len(whole) > 1 and whole[0] in (0, 1) and whole == list(range(whole[0], whole[0] + len(whole)))
 
 
@@ -207,13 +211,14 @@ def _columns(table: Table, atlas: Atlas, name: str) -> tuple[Floats, set[str]]:
                 "name the table made for it with --atlas-table"
             )
         return table.values.copy(), set()
-    unknown = [label for label in table.labels if label not in set(atlas.labels)]
+    known = set(atlas.labels)
+    unknown = [label for label in table.labels if label not in known]
     if unknown:
         raise RunError(f"{name} has columns that are no regions of {atlas.name}: {few(unknown)}; see --atlas-table")
     out = np.full((len(table.values), len(atlas.labels)), np.nan)
     place = {label: number for number, label in enumerate(atlas.labels)}
     out[:, [place[label] for label in table.labels]] = table.values
-    return out, set(atlas.labels) - set(table.labels)
+    return out, known - set(table.labels)
 
 
 def _on_axis(values: Floats, keep: NDArray[np.bool_] | None, name: str) -> Floats:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_flex.content import unreadable, why_too_large
 from bids_flex.errors import MissingInputError, RunError
 from bids_flex.signal.atlas_files import check_content
 
@@ -20,15 +20,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 try:
-    from isal import igzip, isal_zlib
+    from isal import igzip
 
     _open_gzip: Any = igzip.open
-    _broken: Any = (zlib.error, isal_zlib.error)
 except ImportError:  # another processor, or an installation without it: the standard library does the same, slower
-    _open_gzip, _broken = gzip.open, (zlib.error,)
+    _open_gzip = gzip.open
 
-UNREADABLE: tuple[type[Exception], ...] = (OSError, EOFError, ValueError, *_broken)
-"""What damaged files make readers raise."""
+
+PART = 1 << 20
+"""Bytes that are read at once where they are not kept."""
+
+SURPLUS = 64
+"""Mebibytes that may follow the last volume; a few bytes of gzip can stand for terabytes of zeros."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,9 +88,11 @@ class Volumes:
                     done += 1
                     yield volume
                 # the checksum comes last, and is only looked at when somebody reads to the end
-                while stream.read(1 << 20):
-                    pass
-        except UNREADABLE as error:
+                for _ in range(SURPLUS):
+                    if not stream.read(PART):
+                        return
+                raise ValueError(f"it goes on for more than {SURPLUS} MiB after its last volume")
+        except unreadable() as error:
             raise RunError(
                 f"{self.path.name} cannot be read to its end ({error}, after {done} of {self.count} volumes): "
                 "copy the file again"
@@ -109,8 +114,8 @@ def open_volumes(path: Path) -> Volumes:
     dtype = np.dtype(stored.dtype)
     if dtype.kind not in "iuf" or not hasattr(stored, "offset"):
         raise RunError(f"{path.name} holds {dtype}, not one number per voxel: it is no preprocessed series")
-    if image.shape[3] == 0:
-        raise RunError(f"{path.name} holds no volume: run fMRIPrep again")
+    if min(image.shape) < 1:
+        raise RunError(f"{path.name} holds no volume (its header says {image.shape}): run fMRIPrep again")
     file = Path(image.file_map["image"].filename or path)
     x, y, z, count = (int(length) for length in image.shape)
     scale = (float(stored.slope), float(stored.inter))
@@ -138,7 +143,8 @@ def read_mask(path: Path) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         raise RunError(f"{path.name} has {len(image.shape)} dimensions {image.shape}; a mask has 3")
     try:
         inside = np.asanyarray(image.dataobj).reshape(shape) > 0
-    except UNREADABLE as error:
+        _check_end(image, path)
+    except unreadable() as error:
         raise RunError(f"{path.name} cannot be read to its end ({error}): copy the file again") from error
     if not inside.any():
         raise RunError(f"{path.name} is empty: fMRIPrep found no brain; check the registration")
@@ -154,15 +160,27 @@ def load_image(path: Path) -> Any:  # noqa: ANN401 - nibabel has no types
         When the content is not here, or it is no image.
     """
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
 
     try:
         check_content(path)
-        return nib.load(path)
+        image = nib.load(path)
+        told = why_too_large(image, path)
     except MissingInputError as error:
         raise RunError(str(error)) from error
-    except (ImageFileError, *UNREADABLE) as error:
+    except unreadable() as error:
         raise RunError(f"{path.name} cannot be read as an image ({error}): copy the file again") from error
+    if told:
+        raise RunError(f"{told}: copy the file again")
+    return image
+
+
+def _check_end(image: Any, path: Path) -> None:  # noqa: ANN401 - nibabel has no types
+    """Read a file once more up to its checksum, which nibabel does not look at; what follows it is of no interest."""
+    claimed = int(image.dataobj.offset) + int(np.prod(image.shape)) * image.dataobj.dtype.itemsize
+    with closing(_open(Path(image.file_map["image"].filename or path))) as stream:
+        for _ in range(claimed // PART + 2):
+            if not stream.read(PART):
+                return
 
 
 def _open(file: Path) -> Any:  # noqa: ANN401 - isal and gzip share no type

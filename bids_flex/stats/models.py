@@ -5,8 +5,10 @@ Nothing in a model is ever evaluated: names are looked up, weights are numbers o
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass, field
-from fractions import Fraction
+from reprlib import repr as brief
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.errors import DatasetFileError
@@ -27,6 +29,9 @@ INSTRUCTIONS = {
     "Product": {"Input", "Output"},
 }
 """Transformations that are understood, and their fields."""
+
+# Fraction("1e999999999") would be worked out in full
+_FRACTION = re.compile(r"\s*([+-]?\d{1,15})\s*/\s*(\d{1,15})\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +226,15 @@ def _test(test: str, name: str, here: str) -> str:
 
 def _number(value: Any, name: str, here: str) -> float:  # noqa: ANN401 - any JSON
     """Read a weight: a number, or a fraction such as ``1/3``."""
+    found = _FRACTION.fullmatch(value) if isinstance(value, str) else None
     try:
-        return float(Fraction(value)) if isinstance(value, str) else float(value)
+        number = int(found[1]) / int(found[2]) if found else float(value)
+        if not math.isfinite(number):
+            raise ValueError("not finite")
     except (ValueError, ZeroDivisionError, OverflowError) as error:
-        raise DatasetFileError(f"{here}: weight {value!r} of contrast {name} is no number and no fraction") from error
+        told = f"weight {brief(value)} of contrast {name} is no number and no fraction"
+        raise DatasetFileError(f"{here}: {told}") from error
+    return number
 
 
 def short_model(

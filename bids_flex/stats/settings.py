@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from reprlib import repr as brief
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.errors import DatasetFileError
@@ -17,6 +18,9 @@ CHOICES = {
     "exchange": ("within", "whole"),
     "rearrange": ("permute", "flip"),
 }
+
+MOST_PERMUTATIONS = 10_000_000
+MOST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,10 @@ def _value(name: str, value: Any, here: str) -> Any:  # noqa: ANN401 - any JSON
     """Check one value and bring it into its type."""
     if name in {"permutations", "seed"}:
         least = 1 if name == "permutations" else 0
-        return _checked(value, isinstance(value, int) and value is not True and value >= least, here,
-                        f"a whole number of at least {least}")  # fmt: skip
+        # a document of others may not ask for years of work
+        most = MOST_PERMUTATIONS if name == "permutations" else MOST_SEED
+        good = isinstance(value, int) and value is not True and least <= value <= most
+        return _checked(value, good, here, f"a whole number from {least} to {most}")
     if name == "equivalence_bound":
         good = isinstance(value, (int, float)) and value is not True and 0 < value < 100
         return float(_checked(value, good, here, "a positive number in units of g"))
@@ -140,5 +146,5 @@ def _value(name: str, value: Any, here: str) -> Any:  # noqa: ANN401 - any JSON
 def _checked(value: Any, good: bool, here: str, wanted: str) -> Any:  # noqa: ANN401, FBT001 - any JSON
     """Refuse a bad value."""
     if not good:
-        raise DatasetFileError(f"{here} is {value!r}; it must be {wanted}")
+        raise DatasetFileError(f"{here} is {brief(value)}; it must be {wanted}")
     return value

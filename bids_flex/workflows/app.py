@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import signal
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +12,20 @@ from bids_flex.bids.outputs import check_writable, private_folder, refuse_links,
 from bids_flex.bids.summaries import entities_of_run, participant_folders
 from bids_flex.config import science_hash, stated
 from bids_flex.errors import BidsFlexError, MissingInputError, NoMatchError, UsageError
+from bids_flex.interrupts import Interrupted
 from bids_flex.workflows.child import Outcome
 from bids_flex.workflows.journal import Journal, open_journal
+from bids_flex.workflows.limits import processors_allowed, share_out
+from bids_flex.workflows.places import work_folder
 from bids_flex.workflows.terminal import Board, live
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from bids_flex.bids.inputs import Run, Runs
     from bids_flex.config import Config
+    from bids_flex.interrupts import Interrupts
+    from bids_flex.workflows.limits import Share
     from bids_flex.workflows.stages import Job
 
 LOG = logging.getLogger("bids_flex")
@@ -41,12 +43,15 @@ OWN_FOLDERS = ("logs", "atlases", "group", "group/figures", "group/maps")
 """Folders beside those of participants."""
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: like Ctrl-C, with another exit code."""
-
-
-def run_app(config: Config) -> int:
+def run_app(config: Config, interrupts: Interrupts) -> int:
     """Do what a call asks for.
+
+    Parameters
+    ----------
+    config : Config
+        What is asked for.
+    interrupts : Interrupts
+        The signals that ask it to stop.
 
     Returns
     -------
@@ -57,72 +62,71 @@ def run_app(config: Config) -> int:
     ------
     BidsFlexError
         When there is nothing that could be done at all.
+    Interrupted
+        When it was asked to stop before there was a log to say so.
     """
     # before nipype is imported anywhere: it would write below HOME and ask the network for its latest version
     os.environ.setdefault("NO_ET", "1")
     os.environ.setdefault("NIPYPE_NO_ET", "1")
-    signal.signal(signal.SIGTERM, _terminate)
     if config.execution.dry_run:
         return _dry_run(config)
     check_writable(config.output_dir)
     refuse_links(config.output_dir, *(config.output_dir / name for name in OWN_FOLDERS))
-    remove_leftovers(config.output_dir)
-    with _work_dir(config) as work_dir:
-        private_folder(work_dir / "nipype")
-        os.environ["NIPYPE_CONFIG_DIR"] = str(work_dir / "nipype")
-        # matplotlib would keep its list of fonts below HOME
-        os.environ.setdefault("MPLCONFIGDIR", str(work_dir / "matplotlib"))
+    remove_leftovers(*_shared_folders(config.output_dir))
+    with work_folder(config.execution.work_dir) as work_dir:
         journal = open_journal(config)
         try:
-            if config.level == "participant":
-                do = _pages_again if config.execution.reports_only else _participant
-                return do(config, work_dir, journal)
-            return _group(config, journal)
+            code = _do(config, work_dir, journal, interrupts)
+            interrupts.check()
         except BidsFlexError as error:
             LOG.error("%s", error)  # noqa: TRY400 - our messages say what to do; a traceback would bury that
-            return _close(journal, error.exit_code)
-        except KeyboardInterrupt as error:
-            return _close(journal, 143 if isinstance(error, Terminated) else 130)
+            code = error.exit_code
+        except Interrupted as stop:
+            code = stop.exit_code
+        return _close(journal, code)
 
 
-def _terminate(_number: int, _frame: object) -> None:
-    raise Terminated
+def _do(config: Config, work_dir: Path, journal: Journal, interrupts: Interrupts) -> int:
+    """Do the work of a level, and return the exit code."""
+    if config.level == "group":
+        return _group(config, journal)
+    if config.execution.reports_only:
+        return _pages_again(config, journal)
+    return _participant(config, work_dir, journal, interrupts)
 
 
-@contextlib.contextmanager
-def _work_dir(config: Config) -> Iterator[Path]:
-    """Give the folder for intermediate files: the one asked for, or one that vanishes with the call."""
-    if config.execution.work_dir is not None:
-        folder = Path(config.execution.work_dir).resolve()
-        check_writable(folder)
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="bids_flex-") as temporary:
-        yield Path(temporary)
+def _shared_folders(output_dir: Path) -> list[Path]:
+    """List where a killed call may have left temporary files; those of a run are cleared with the run."""
+    own = [output_dir / name for name in OWN_FOLDERS]
+    found = [output_dir, *own, *output_dir.glob("logs/*"), *output_dir.glob("sub-*/figures")]
+    root = output_dir.resolve()
+    return [folder for folder in found if folder.resolve().is_relative_to(root)]
 
 
-def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
+def _participant(config: Config, work_dir: Path, journal: Journal, interrupts: Interrupts) -> int:
     """Analyse every run that is not done yet."""
     from bids_flex.workflows.atlases import keep_atlas_of
     from bids_flex.workflows.pages import make_pages
-    from bids_flex.workflows.participant import default_nprocs, run_jobs, start_server
+    from bids_flex.workflows.participant import run_jobs, start_server
     from bids_flex.workflows.sources import source_root
 
     start_server()
     jobs, runs = make_jobs(config)
     write_dataset(config.output_dir, source_root(config), README)
-    for unusable in runs.unusable:
-        journal.record(Outcome(unusable.name, "failed", unusable.reason))
+    journal.record(*(Outcome(one.name, "failed", one.reason) for one in runs.unusable))
     done, todo = _sort_out(jobs, redo=config.execution.redo)
-    for job in done:
-        journal.record(Outcome(job.run.name, "skipped", "already done with these settings and files"))
+    # together: a table for each of thousands would be written thousands of times
+    journal.record(*(Outcome(job.run.name, "skipped", "already done with these settings and files") for job in done))
     _note_short_windows(todo)
     if jobs:
         keep_atlas_of(jobs[0])
+    share = share_out(todo, config.execution.nprocs, config.execution.memory_gb, work_dir)
+    todo = _without_refused(todo, share, journal)
     for job in todo:
         private_folder(work_dir / job.run.name)
-    nprocs = config.execution.nprocs or default_nprocs()
-    LOG.info("%d runs to analyse, %d at a time; intermediate files in %s", len(todo), nprocs, work_dir)
+    LOG.info("%d runs to analyse, %d at a time; intermediate files in %s", len(todo), share.parallel, work_dir)
+    if todo:
+        LOG.info("a run may need about %.0f MB of memory; %.0f MB may be used", share.need_mb, share.allowed_mb)
     board = Board(len(todo))
 
     def report(outcome: Outcome) -> None:
@@ -132,7 +136,8 @@ def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
     with live(board, journal.console):
         run_jobs(
             todo,
-            nprocs=nprocs,
+            parallel=share.parallel,
+            threads=share.threads,
             work_dir=work_dir,
             crash_dir=journal.folder / "crash",
             verbose=config.execution.verbose,
@@ -140,12 +145,22 @@ def _participant(config: Config, work_dir: Path, journal: Journal) -> int:
             clean=config.execution.clean_workdir,
             report=report,
             at=board.at,
+            check=interrupts.check,
         )
     if config.execution.reports:
-        changed = [*(job.run.name for job in todo), *(one.name for one in runs.unusable)]
+        refused = [job.run.name for job, _ in share.refused]
+        changed = [*(job.run.name for job in todo), *refused, *(one.name for one in runs.unusable)]
         labels = _labels(config, changed, [job.run.name for job in done])
-        make_pages(config.output_dir, labels, nprocs=nprocs, crash_dir=journal.folder / "crash")
-    return _close(journal, 1 if journal.count("failed") else 0)
+        make_pages(config.output_dir, labels, nprocs=share.parallel, crash_dir=journal.folder / "crash")
+    return 1 if journal.count("failed") else 0
+
+
+def _without_refused(jobs: list[Job], share: Share, journal: Journal) -> list[Job]:
+    """Leave out, with a row of the status table, what would be killed for its memory or fill the disk."""
+    for job, why in share.refused:
+        journal.record(Outcome(job.run.name, "failed", why))
+    without = {job.run.name for job, _ in share.refused}
+    return [job for job in jobs if job.run.name not in without]
 
 
 def _group(config: Config, journal: Journal) -> int:
@@ -160,7 +175,7 @@ def _group(config: Config, journal: Journal) -> int:
         run_group(config, README)
     failed = make_group(config.output_dir, journal.folder / "crash") if config.execution.reports else 0
     # results that are whole are a success; of a call for a page alone, the page is the result
-    return _close(journal, 1 if failed and again else 0)
+    return 1 if failed and again else 0
 
 
 def _labels(config: Config, changed: Sequence[str], done: Sequence[str]) -> list[str]:
@@ -170,19 +185,18 @@ def _labels(config: Config, changed: Sequence[str], done: Sequence[str]) -> list
     return sorted((labels | missing) - {""})
 
 
-def _pages_again(config: Config, _work_dir: Path, journal: Journal) -> int:
+def _pages_again(config: Config, journal: Journal) -> int:
     """Make pages from the outputs alone."""
     from bids_flex.workflows.pages import make_pages
-    from bids_flex.workflows.participant import default_nprocs
 
     wanted = config.selection.participants
     labels = [label for label in participant_folders(config.output_dir) if not wanted or label in wanted]
     if not labels:
         who = " ".join(wanted) or "anybody"
         raise NoMatchError(f"{config.output_dir} has no results of {who}: run the participant level first")
-    nprocs = config.execution.nprocs or default_nprocs()
+    nprocs = config.execution.nprocs or processors_allowed()
     failed = make_pages(config.output_dir, labels, nprocs=nprocs, crash_dir=journal.folder / "crash", redraw=True)
-    return _close(journal, 1 if failed else 0)
+    return 1 if failed else 0
 
 
 def _note_short_windows(jobs: list[Job]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -53,7 +54,9 @@ def run_child(job: Job, work_dir: Path, crash_dir: Path, verbose: int, threads: 
     except Exception as error:  # noqa: BLE001 - a defect of ours must become a row too; the crash file has the traceback
         outcome = ("failed", f"{type(error).__name__}: {str(error).strip().splitlines()[-1:]}; see {crash_dir}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    pipe.send((END, *outcome, time.monotonic() - started, peak))
+    # a parent that is gone hears nothing, and there is nobody else to tell
+    with contextlib.suppress(OSError):
+        pipe.send((END, *outcome, time.monotonic() - started, peak))
     pipe.close()
 
 

@@ -46,16 +46,25 @@ def window_volumes(job: Job, engine: str) -> int:
     return max(3, _volumes(job.science.engine(ENGINES[engine].name).window, job.run.tr_s))
 
 
+def step_volumes(job: Job, engine: str) -> int:
+    """Count the volumes from one window's start to the next."""
+    step = job.science.engine(ENGINES[engine].name).step
+    return max(1, window_volumes(job, engine) // 2 if step.unit == "windows" else _volumes(step, job.run.tr_s))
+
+
+def most_windows(job: Job, engine: str) -> int:
+    """Count an engine's windows over a whole run, before anything is known of its volumes."""
+    return max(0, (job.run.volumes - window_volumes(job, engine)) // step_volumes(job, engine) + 1)
+
+
 def plan_of(job: Job, engine: str, keep: NDArray[np.bool_]) -> WindowPlan:
     """Lay the windows of an engine over a run."""
     settings = job.science.engine(ENGINES[engine].name)
-    length = window_volumes(job, engine)
-    step = length // 2 if settings.step.unit == "windows" else _volumes(settings.step, job.run.tr_s)
     return dynamics.plan_windows(
         len(keep),
         job.run.tr_s,
-        length,
-        max(1, step),
+        window_volumes(job, engine),
+        step_volumes(job, engine),
         unit="volumes",
         shape=settings.shape,
         keep=keep,

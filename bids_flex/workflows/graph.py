@@ -9,7 +9,7 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface
 from nipype.interfaces.utility import Merge
 from nipype.pipeline.engine import Node, Workflow
 
-from bids_flex.errors import BidsFlexError
+from bids_flex.errors import BidsFlexError, RunError
 from bids_flex.workflows import engine_stages, sources, stages
 from bids_flex.workflows.derivatives import write_derivatives
 from bids_flex.workflows.engines import engines_of
@@ -75,6 +75,10 @@ class _Stage(SimpleInterface):  # type: ignore[misc]
         except BidsFlexError as error:
             (folder / FAILURE).write_text(str(error), encoding="utf8")
             raise
+        except MemoryError as error:
+            told = f"there is not enough memory ({error}): give the job more, or lower --nprocs"
+            (folder / FAILURE).write_text(told, encoding="utf8")
+            raise RunError(told) from error
         return runtime
 
     def _call(self, folder: Path, given: dict[str, Any]) -> Path:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from bids_flex import __version__
 from bids_flex.bids.outputs import write_atomic, write_json, write_table
 from bids_flex.config import to_toml
+from bids_flex.errors import OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,13 +36,14 @@ class Journal:
     console: Console | None = None
     outcomes: list[Outcome] = field(default_factory=list)
 
-    def record(self, outcome: Outcome) -> None:
-        """Note an outcome in the log and in ``status.tsv``, which is whole after each of them."""
+    def record(self, *outcomes: Outcome) -> None:
+        """Note outcomes in the log and in ``status.tsv``, which is whole after each call."""
         import pandas as pd
 
-        self.outcomes.append(outcome)
-        said = f"{outcome.run}: {outcome.state}{_cost(outcome)}" + (f": {outcome.reason}" if outcome.reason else "")
-        LOG.log(logging.ERROR if outcome.state == "failed" else logging.INFO, said)
+        self.outcomes.extend(outcomes)
+        for outcome in outcomes:
+            said = f"{outcome.run}: {outcome.state}{_cost(outcome)}" + (f": {outcome.reason}" if outcome.reason else "")
+            LOG.log(logging.ERROR if outcome.state == "failed" else logging.INFO, said)
         rows = sorted(self.outcomes, key=lambda one: one.run)
         table = pd.DataFrame(
             {
@@ -67,6 +69,14 @@ def _cost(outcome: Outcome) -> str:
     return f" in {outcome.seconds:.1f} s, peak memory {outcome.peak_memory_mb:.0f} MiB"
 
 
+class _LogFile(logging.FileHandler):
+    """The log as a file; when the disk refuses, one line on the terminal says so, and the call goes on without it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's own names
+        LOG.removeHandler(self)
+        LOG.warning("%s cannot be written (%s): the log goes on here alone", self.baseFilename, sys.exc_info()[1])
+
+
 def open_journal(config: Config) -> Journal:
     """Make the log folder of a call, and let the log go there and to the terminal.
 
@@ -78,9 +88,9 @@ def open_journal(config: Config) -> Journal:
     folder = config.output_dir / "logs" / uuid.uuid4().hex
     write_atomic(folder / "config.toml", to_toml(config))
     versions = {"bids_flex": __version__, "Python": platform.python_version()}
-    versions |= {name: version(name) for name in ("nilearn", "nipype", "pybids", "numpy", "scipy", "pandas")}
+    versions |= {name: version(name) for name in ("nilearn", "nipype", "numpy", "scipy", "pandas")}
     write_json(folder / "call.json", {"Command": shlex.join(["bids_flex", *sys.argv[1:]]), "Versions": versions})
-    handlers: list[logging.Handler] = [logging.FileHandler(folder / "bids_flex.log", encoding="utf8")]
+    handlers: list[logging.Handler] = [_log_file(folder / "bids_flex.log")]
     console = _console()
     handlers.append(_terminal(console))
     level = {0: logging.INFO}.get(config.execution.verbose, logging.DEBUG)
@@ -90,6 +100,20 @@ def open_journal(config: Config) -> Journal:
     LOG.setLevel(level)
     LOG.propagate = False
     return Journal(folder, console)
+
+
+def _log_file(path: Path) -> logging.Handler:
+    """Open the log as a file.
+
+    Raises
+    ------
+    OutputError
+        When the disk refuses.
+    """
+    try:
+        return _LogFile(path, encoding="utf8")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror}): check the disk's free space") from error
 
 
 def _console() -> Console | None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
 import shutil
 import signal
-import sys
 from collections import deque
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
+from bids_flex.errors import OutputError
 from bids_flex.workflows.child import STAGE, Outcome, run_child
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class _Child:
 def run_jobs(
     jobs: Sequence[Job],
     *,
-    nprocs: int,
+    parallel: int,
+    threads: int,
     work_dir: Path,
     crash_dir: Path,
     verbose: int = 0,
@@ -56,6 +58,7 @@ def run_jobs(
     clean: bool = False,
     report: Callable[[Outcome], None],
     at: Callable[[str, str], None],
+    check: Callable[[], None],
 ) -> list[Outcome]:
     """Analyse runs, each in a child process forked from a server that has the libraries loaded.
 
@@ -65,8 +68,8 @@ def run_jobs(
     ----------
     jobs : sequence of Job
         The runs.
-    nprocs : int
-        Children at a time.
+    parallel, threads : int
+        Children at a time, and threads of each.
     work_dir, crash_dir : Path
         For intermediate files, with a private folder for each run, and for the tracebacks of unforeseen failures.
     verbose : int
@@ -79,6 +82,8 @@ def run_jobs(
         Called with each outcome as it comes.
     at : callable
         Called with a run and the stage that it has come to.
+    check : callable
+        Called after every message and end; raises when the call was asked to stop and the first exception was lost.
 
     Returns
     -------
@@ -89,10 +94,10 @@ def run_jobs(
     ------
     KeyboardInterrupt
         When interrupted; the children are stopped first, and every unfinished run has been reported as interrupted.
+    OutputError
+        When an outcome cannot be written down; the same is done first.
     """
     context = fork_server()
-    # processors that no run needs serve the restarts and surrogates of the others
-    threads = max(1, default_nprocs() // max(1, min(nprocs, len(jobs))))
     waiting = deque(jobs)
     working: dict[int, _Child] = {}
     outcomes: dict[str, Outcome] = {}
@@ -103,7 +108,7 @@ def run_jobs(
 
     try:
         while waiting or working:
-            while waiting and len(working) < nprocs:
+            while waiting and len(working) < parallel:
                 child = _start(context, waiting.popleft(), work_dir, crash_dir, verbose, threads)
                 at(child.job.run.name, "starting")
                 working[child.process.sentinel] = child
@@ -116,10 +121,13 @@ def run_jobs(
                     for job in waiting:
                         settle(Outcome(job.run.name, "skipped", "not started: --stop-on-first-crash"))
                     waiting.clear()
-    except KeyboardInterrupt:
+            check()
+    except (KeyboardInterrupt, OutputError):
         _stop(child.process for child in working.values())
         for job in [child.job for child in working.values()] + list(waiting):
-            settle(Outcome(job.run.name, "interrupted", "stopped before it was finished"))
+            # a disk that takes no more rows must not hide why the call ends
+            with contextlib.suppress(OutputError):
+                settle(Outcome(job.run.name, "interrupted", "stopped before it was finished"))
         raise
     return [outcomes[job.run.name] for job in jobs]
 
@@ -213,26 +221,3 @@ def _stop(processes: Iterator[ForkServerProcess]) -> None:
         if process.is_alive():
             process.kill()
             process.join()
-
-
-def default_nprocs() -> int:
-    """Count the processors that this process may use, by the cgroup's quota and the scheduler's mask."""
-    available = len(os.sched_getaffinity(0)) if sys.platform == "linux" else (os.cpu_count() or 1)
-    quota = _cgroup_quota()
-    return max(1, min(available, int(quota)) if quota else available)
-
-
-def _cgroup_quota() -> float | None:
-    """Read the processors that the control group allows, version 2 or 1; None without a limit."""
-    from pathlib import Path
-
-    with_limit = Path("/sys/fs/cgroup/cpu.max")
-    old = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
-    try:
-        if with_limit.is_file():
-            quota, period = with_limit.read_text().split()
-        else:
-            quota, period = (file.read_text().strip() for file in old)
-        return None if quota in {"max", "-1"} else float(quota) / float(period)
-    except (OSError, ValueError):
-        return None

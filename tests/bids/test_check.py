@@ -26,10 +26,16 @@ STEM = "sub-01/func/sub-01_task-rest_space-S_atlas-Sim"
 DYNAMICS, COMMUNITIES = f"{STEM}_desc-prior_dynamics", f"{STEM}_desc-prior_communities"
 
 
+def link(out, **links):
+    path = out / "dataset_description.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "DatasetLinks": links}))
+
+
 @pytest.fixture
 def out(tmp_path):
     """A whole folder with two tables of two regions."""
     write_dataset(tmp_path, None, "readme")
+    link(tmp_path, fmriprep="file:///elsewhere", atlases="file://" + str(tmp_path / "atlases"), beside="atlases")
     table = pd.DataFrame({"region": ["A", "B"], "flexibility": [0.25, None]})
     write_table(tmp_path / f"{DYNAMICS}.tsv", table, COMMON)
     windows = pd.DataFrame({"onset": [0.0], "duration": [60.0], "kept_frames": [30], "A": [1], "B": [2]})
@@ -96,3 +102,31 @@ def test_json_nested_a_hundred_thousand_deep_is_an_ordinary_error(out):
     assert read_sidecar(bomb) is None
     with pytest.raises(UsageError, match="not a JSON file"):
         read_filter(bomb)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("bids:fmriprep:sub-01/func/not_here_bold.nii.gz", None),
+        (f"bids::{DYNAMICS}.tsv", None),
+        ("bids:atlases:a%20b.nii.gz", None),
+        ("bids:beside:a%20b.nii.gz", None),
+        ("bids::sub-02/func/x.tsv", "is not there"),
+        ("bids:atlases:c.nii.gz", "is not there"),
+        ("bids:atlases:../dataset_description.json", "is not there"),
+        ("bids:xcp_d:sub-01/x.tsv", "DatasetLinks"),
+        ("sub-01/func/x_bold.nii.gz", "is no BIDS URI"),
+        ("bids:x_bold.nii.gz", "is no BIDS URI"),
+    ],
+)
+def test_sources_lead_somewhere(out, source, told):
+    (out / "atlases").mkdir()
+    (out / "atlases" / "a b.nii.gz").write_text("x")
+    edit(out / f"{DYNAMICS}.json", COMMON["Sources"][0], source)
+    faults = check_outputs(out)[1]
+    if told is None:
+        assert faults == []
+    else:
+        assert [told in fault and fault.startswith(f"{DYNAMICS}.json: its source {source} ") for fault in faults] == [
+            True
+        ]

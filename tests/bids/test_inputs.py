@@ -244,7 +244,7 @@ def test_the_fingerprint_follows_the_files(root):
         ("layouts/ds000001-fmriprep", 0, 12, "is empty (0 bytes)"),
         ("layouts/fmridenoise_dummy_complete", 0, 32, "is empty (0 bytes)"),
         ("layouts/pybids_ds005/ds005", 0, 12, "the brain mask of"),
-        ("layouts/synthetic", 30, 0, ""),
+        ("layouts/synthetic", 0, 30, "more than its 352 can hold"),
     ],
 )
 def test_data_sets_that_others_made(shared, layout, usable, unusable, told):

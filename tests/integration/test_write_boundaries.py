@@ -1,0 +1,84 @@
+"""A call killed before each single operation by which it writes."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from .conftest import make_study, status, tree
+from .faults import NEVER, TINY, Fault, end, gone, recovers, start, struck
+
+ONE = ("--participant-label", "01", "--nprocs", "1")
+BEFORE_THE_LOG = 10
+"""Operations before a call's log is open."""
+
+CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return make_study(tmp_path_factory.mktemp("tiny") / "bids", participants=1, seed=3, **TINY)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny, tmp_path_factory):
+    """The tree, and how many writing operations made it."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    call, operations = struck(tiny, out, Fault(out, "errno 5", at=NEVER), *ONE)
+    assert call.code == 0, call.err
+    return tree(out), operations
+
+
+def killed_at(study, out, undisturbed, at):
+    call, _ = struck(study, out, Fault(out, f"all {int(signal.SIGKILL)}", at=at), *ONE)
+    assert call.code == -signal.SIGKILL
+    recovers(study, out, undisturbed, *ONE)
+
+
+def asked_at(study, out, undisturbed, at, number):
+    process = start(study, out, *ONE, **Fault(out, f"main {int(number)}", at=at).environment(out.parent / "counter"))
+    call = end(process)
+    assert gone(process.pid)
+    # 0: it was asked after its last result, while it wrote its last words
+    assert call.code in {CODES[number], 0}, call.err
+    assert "Traceback" not in call.err
+    if [*out.glob("logs/*/status.tsv")]:
+        assert set(status(out)["state"]) <= {"interrupted", "done"}
+    recovers(study, out, undisturbed, *ONE)
+
+
+@pytest.mark.parametrize("at", [5])
+def test_killed_before_it_writes_a_file_a_rerun_gives_the_undisturbed_tree(tiny, undisturbed, tmp_path, at):
+    out = tmp_path / "out"
+    fault = Fault(out / "sub-01", f"all {int(signal.SIGKILL)}", ",write,", at=at)
+    assert struck(tiny, out, fault, *ONE)[0].code == -signal.SIGKILL
+    recovers(tiny, out, undisturbed[0], *ONE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(10))
+def test_killed_at_every_write_boundary_a_rerun_gives_the_undisturbed_tree(tiny, undisturbed, tmp_path, part):
+    before, operations = undisturbed
+    for at in range(1 + part, operations + 1, 10):
+        (tmp_path / str(at)).mkdir()
+        killed_at(tiny, tmp_path / str(at) / "out", before, at)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", CODES)
+@pytest.mark.parametrize("part", range(10))
+def test_asked_to_stop_at_a_write_boundary_it_says_so_and_a_rerun_gives_the_undisturbed_tree(
+    tiny, undisturbed, tmp_path, part, number
+):
+    before, operations = undisturbed
+    for at in range(BEFORE_THE_LOG + 1 + part, operations + 1, 50):
+        (tmp_path / str(at)).mkdir()
+        asked_at(tiny, tmp_path / str(at) / "out", before, at, number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", CODES)
+@pytest.mark.parametrize("at", [1, 5, BEFORE_THE_LOG])
+def test_asked_to_stop_before_its_log_is_open_it_says_so(tiny, undisturbed, tmp_path, at, number):
+    asked_at(tiny, tmp_path / "out", undisturbed[0], at, number)
