@@ -12,7 +12,7 @@ SCIENCE := signal dynamics stats
 # measured on simulated truth rather than against a clock: twenty minutes
 VALIDATION := benchmarks/nulls.py benchmarks/recovery.py
 
-.PHONY: help check env demo gallery test test-slow cluster-check coverage sanitize lint bench validation docs lock image clean
+.PHONY: help check env demo gallery test test-slow cluster-check coverage sanitize lint bench validation docs lock image container-check cluster-check sbom clean
 
 help:
 	@echo "make demo       simulate a study, analyse it, compare its groups (pages and tables in $(DEMO)/out)"
@@ -27,7 +27,9 @@ help:
 	@echo "make gallery    pictures of the demo's pages for the manual (needs chromium)"
 	@echo "make docs       the manual (build/docs)"
 	@echo "make lock       renew requirements.lock from pyproject.toml"
-	@echo "make image      the container image"
+	@echo "make image      the container image (IMAGE, BASE_IMAGE, PREFETCH_ATLASES may be given)"
+	@echo "make container-check  calls of that image as on a locked-down cluster"
+	@echo "make sbom       what is in that image, as CycloneDX (build/sbom.cdx.json)"
 
 # what a fresh Debian or Ubuntu lacks, in one line to paste
 check:
@@ -103,8 +105,22 @@ lock:
 	@$(COMPILE) -c requirements.lock --extra harmonise --no-emit-package bids-flex pyproject.toml -o requirements-run.lock
 	@$(COMPILE) -c requirements.lock --group build -o requirements-build.lock
 
+# unset, BASE_IMAGE and PREFETCH_ATLASES have the defaults that Dockerfile states; an empty PREFETCH_ATLASES fetches none
+IMAGE ?= bids_flex
+ARGUMENTS := VERSION=$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' bids_flex/__init__.py) \
+  REVISION=$(shell git rev-parse HEAD 2>/dev/null) $(if $(SOURCE),SOURCE=$(SOURCE)) $(if $(BASE_IMAGE),BASE_IMAGE=$(BASE_IMAGE))
+ATLASES := $(if $(filter undefined,$(origin PREFETCH_ATLASES)),,--build-arg "PREFETCH_ATLASES=$(PREFETCH_ATLASES)")
 image:
-	docker build --network=host -t bids_flex .
+	@docker build --network=host -t $(IMAGE) $(ARGUMENTS:%=--build-arg %) $(ATLASES) $(CACHE) .
+
+# the strict calls of docs/docker.md, with the image that `make image` built
+container-check: env
+	@BIDS_FLEX_IMAGE=$(IMAGE) $(BIN)/python -m pytest -q -m container tests/container
+
+sbom:
+	@mkdir -p build
+	@docker run --rm --network none --entrypoint cat $(IMAGE) /opt/bids_flex/sbom.cdx.json > build/sbom.cdx.json
+	@echo "Bill of materials (CycloneDX): build/sbom.cdx.json"
 
 clean:
 	rm -rf build $(VENV)

@@ -15,7 +15,7 @@ from bids_flex.errors import BidsFlexError, MissingInputError, NoMatchError, Usa
 from bids_flex.interrupts import Interrupted
 from bids_flex.workflows.child import Outcome
 from bids_flex.workflows.journal import Journal, open_journal
-from bids_flex.workflows.limits import processors_allowed, share_out
+from bids_flex.workflows.limits import pages_at_once, refuse_little_memory, share_out
 from bids_flex.workflows.places import work_folder
 from bids_flex.workflows.terminal import Board, live
 
@@ -68,6 +68,7 @@ def run_app(config: Config, interrupts: Interrupts) -> int:
     # before nipype is imported anywhere: it would write below HOME and ask the network for its latest version
     os.environ.setdefault("NO_ET", "1")
     os.environ.setdefault("NIPYPE_NO_ET", "1")
+    refuse_little_memory()
     if config.execution.dry_run:
         return _dry_run(config)
     check_writable(config.output_dir)
@@ -151,7 +152,8 @@ def _participant(config: Config, work_dir: Path, journal: Journal, interrupts: I
         refused = [job.run.name for job, _ in share.refused]
         changed = [*(job.run.name for job in todo), *refused, *(one.name for one in runs.unusable)]
         labels = _labels(config, changed, [job.run.name for job in done])
-        make_pages(config.output_dir, labels, nprocs=share.parallel, crash_dir=journal.folder / "crash")
+        at_once = pages_at_once(config.execution.nprocs, config.execution.memory_gb)
+        make_pages(config.output_dir, labels, nprocs=at_once, crash_dir=journal.folder / "crash")
     return 1 if journal.count("failed") else 0
 
 
@@ -194,8 +196,8 @@ def _pages_again(config: Config, journal: Journal) -> int:
     if not labels:
         who = " ".join(wanted) or "anybody"
         raise NoMatchError(f"{config.output_dir} has no results of {who}: run the participant level first")
-    nprocs = config.execution.nprocs or processors_allowed()
-    failed = make_pages(config.output_dir, labels, nprocs=nprocs, crash_dir=journal.folder / "crash", redraw=True)
+    at_once = pages_at_once(config.execution.nprocs, config.execution.memory_gb)
+    failed = make_pages(config.output_dir, labels, nprocs=at_once, crash_dir=journal.folder / "crash", redraw=True)
     return 1 if failed else 0
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bids_flex.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -19,6 +21,8 @@ SHARED_MB = 300.0
 """The parent and the server that children are forked from, measured; runs come on top (docs/sizing.md)."""
 RUN_MB = 120.0
 """A child before it holds windows, measured."""
+PAGE_MB = 250.0
+"""A process that draws pages, measured."""
 FLOAT_MB = 8 / MB
 UNLIMITED = 1 << 60
 """Version 1 of control groups writes a number near 2**63 for no limit."""
@@ -69,6 +73,22 @@ def _files(name: str, controller: str, root: Path = Path("/sys/fs/cgroup")) -> I
             for folder in (here, *here.parents):
                 if folder.is_relative_to(root / controller):
                     yield folder / name
+
+
+def refuse_little_memory() -> None:
+    """Refuse a limit that the libraries alone exceed, before they are loaded and the system ends the call unheard.
+
+    Raises
+    ------
+    UsageError
+        With what may be used, and what is needed.
+    """
+    allowed = memory_allowed_mb()
+    if allowed < SHARED_MB:
+        raise UsageError(
+            f"{allowed:.0f} MB of memory may be used here, and the smallest run needs {SHARED_MB + RUN_MB:.0f} MB: "
+            "give more (docker run -m, #SBATCH --mem)"
+        )
 
 
 def need_mb(job: Job, threads: int) -> float:
@@ -130,7 +150,7 @@ def share_out(jobs: Sequence[Job], nprocs: int | None, memory_gb: float | None, 
     work_dir : Path
         Where runs keep their intermediate files.
     """
-    allowed_mb = memory_allowed_mb() if memory_gb is None else memory_gb * 1000
+    allowed_mb = _allowed_mb(memory_gb)
     free_mb = shutil.disk_usage(work_dir).free / MB
     refused = tuple((job, why) for job in jobs if (why := _why_not(job, allowed_mb, free_mb)))
     without = {job.run.name for job, _ in refused}
@@ -144,6 +164,16 @@ def share_out(jobs: Sequence[Job], nprocs: int | None, memory_gb: float | None, 
     most = _most(rest, threads)
     parallel = max(1, min(parallel, int((allowed_mb - SHARED_MB) // most)))
     return Share(parallel, threads, most, allowed_mb, refused)
+
+
+def pages_at_once(nprocs: int | None, memory_gb: float | None) -> int:
+    """Decide of how many participants the pages are drawn at a time; None as for :func:`share_out`."""
+    spare_mb = _allowed_mb(memory_gb) - SHARED_MB
+    return max(1, min(nprocs or processors_allowed(), int(spare_mb // PAGE_MB)))
+
+
+def _allowed_mb(memory_gb: float | None) -> float:
+    return memory_allowed_mb() if memory_gb is None else memory_gb * 1000
 
 
 def _most(jobs: Sequence[Job], threads: int) -> float:
