@@ -11,7 +11,7 @@ from bids_flex.bids.further import input_state
 from bids_flex.bids.outputs import check_writable, private_folder, refuse_links, remove_leftovers, write_dataset
 from bids_flex.bids.summaries import entities_of_run, participant_folders
 from bids_flex.config import science_hash, stated
-from bids_flex.errors import BidsFlexError, MissingInputError, NoMatchError, UsageError
+from bids_flex.errors import BidsFlexError, MissingInputError, NoMatchError, UsageError, unreachable
 from bids_flex.interrupts import Interrupted
 from bids_flex.workflows.child import Outcome
 from bids_flex.workflows.journal import Journal, open_journal
@@ -82,6 +82,10 @@ def run_app(config: Config, interrupts: Interrupts) -> int:
         except BidsFlexError as error:
             LOG.error("%s", error)  # noqa: TRY400 - our messages say what to do; a traceback would bury that
             code = error.exit_code
+        except PermissionError as error:
+            closed = unreachable(error)
+            LOG.error("%s", closed)  # noqa: TRY400 - as above
+            code = closed.exit_code
         except Interrupted as stop:
             code = stop.exit_code
         return _close(journal, code)

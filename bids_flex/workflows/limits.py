@@ -24,6 +24,7 @@ RUN_MB = 120.0
 PAGE_MB = 250.0
 """A process that draws pages, measured."""
 FLOAT_MB = 8 / MB
+GROUPS, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 UNLIMITED = 1 << 60
 """Version 1 of control groups writes a number near 2**63 for no limit."""
 
@@ -31,7 +32,7 @@ UNLIMITED = 1 << 60
 def processors_allowed() -> int:
     """Count the processors that this process may use, by the control group's quota and the scheduler's mask."""
     available = len(os.sched_getaffinity(0)) if sys.platform == "linux" else (os.cpu_count() or 1)
-    return max(1, min([available, *(int(quota) for quota in _quotas())]))
+    return max(1, min([available, *(int(quota) for quota in quotas())]))
 
 
 def memory_allowed_mb() -> float:
@@ -42,7 +43,7 @@ def memory_allowed_mb() -> float:
     return min([machine, *(limit for limit in limits if limit < UNLIMITED)]) / MB
 
 
-def _quotas() -> Iterator[float]:
+def quotas() -> Iterator[float]:
     """Read the processors that control groups allow, versions 2 and 1; nothing without a limit."""
     for text in map(_text, _files("cpu.max", "")):
         quota, _, period = text.partition(" ")
@@ -61,17 +62,17 @@ def _text(file: Path) -> str:
         return ""
 
 
-def _files(name: str, controller: str, root: Path = Path("/sys/fs/cgroup")) -> Iterator[Path]:
+def _files(name: str, controller: str) -> Iterator[Path]:
     """Name a controller's file in this process's control group and in all above it, where there may be limits as well.
 
     Inside a container the group's own path does not exist: its files lie at the root.
     """
-    for line in _text(Path("/proc/self/cgroup")).splitlines():
+    for line in _text(OWN_GROUP).splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
-            here = root / controller / path.strip("/")
+            here = GROUPS / controller / path.strip("/")
             for folder in (here, *here.parents):
-                if folder.is_relative_to(root / controller):
+                if folder.is_relative_to(GROUPS / controller):
                     yield folder / name
 
 
@@ -156,14 +157,13 @@ def share_out(jobs: Sequence[Job], nprocs: int | None, memory_gb: float | None, 
     without = {job.run.name for job, _ in refused}
     rest = [job for job in jobs if job.run.name not in without]
     processors = processors_allowed()
-    parallel = max(1, min(nprocs or processors, len(rest)))
+    fitting = int((allowed_mb - SHARED_MB) // _most(rest, 1))
+    parallel = max(1, min(nprocs or processors, len(rest), fitting))
     # processors that no run needs serve the restarts and surrogates of the others
     threads = max(1, processors // parallel)
-    while threads > 1 and SHARED_MB + _most(rest, threads) > allowed_mb:
+    while threads > 1 and SHARED_MB + parallel * _most(rest, threads) > allowed_mb:
         threads -= 1
-    most = _most(rest, threads)
-    parallel = max(1, min(parallel, int((allowed_mb - SHARED_MB) // most)))
-    return Share(parallel, threads, most, allowed_mb, refused)
+    return Share(parallel, threads, _most(rest, threads), allowed_mb, refused)
 
 
 def pages_at_once(nprocs: int | None, memory_gb: float | None) -> int:

@@ -252,11 +252,23 @@ def test_without_arguments_it_helps(image):
     assert said.err.endswith("BIDS_DIR, OUTPUT_DIR and participant or group are needed\n")
 
 
-def test_a_wrong_mount_lists_what_is_there(image, study):
-    said = run(study.parent, "--tmpfs", "/out:mode=1777", "--tmpfs", "/tmp", words=participant(study))
+def test_a_wrong_mount_lists_what_is_there(image, study, tmp_path):
+    wrong = open_folder(tmp_path / "wrong")
+    open_folder(wrong / "study")
+    said = run(wrong, "--tmpfs", "/out:mode=1777", "--tmpfs", "/tmp", words=("/data", "/out", "participant"))
     assert said.code == 16
     assert "/data" in said.err
-    assert "bids" in said.err.split("/data", 1)[1]
+    assert "study" in said.err
+
+
+def test_a_mount_that_is_closed_to_this_user_is_named(image, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    words = ("/data", "/out", "participant", "--atlas", "/data/atlas.nii.gz")
+    said = run(closed, "--tmpfs", "/out:mode=1777", "--tmpfs", "/tmp", words=words)
+    assert said.code == 66
+    assert "/data/atlas.nii.gz cannot be reached (Permission denied)" in said.err
+    assert "this is user 1234" in said.err
 
 
 def test_an_output_folder_of_another_user_is_named(image, study, tmp_path):
