@@ -12,7 +12,7 @@ SCIENCE := signal dynamics stats
 # measured on simulated truth rather than against a clock: twenty minutes
 VALIDATION := benchmarks/nulls.py benchmarks/recovery.py
 
-.PHONY: help check env demo gallery test test-slow cluster-check coverage sanitize lint bench validation docs lock image container-check cluster-check sbom clean
+.PHONY: help check env demo gallery test test-slow cluster-check coverage sanitize lint bench validation docs lock image container-check cluster-check boutiques sbom clean
 
 help:
 	@echo "make demo       simulate a study, analyse it, compare its groups (pages and tables in $(DEMO)/out)"
@@ -29,6 +29,7 @@ help:
 	@echo "make lock       renew requirements.lock from pyproject.toml"
 	@echo "make image      the container image (IMAGE, BASE_IMAGE, PREFETCH_ATLASES may be given)"
 	@echo "make container-check  calls of that image as on a locked-down cluster"
+	@echo "make boutiques  the description of the command line for CBRAIN and Nipoppy (boutiques/)"
 	@echo "make sbom       what is in that image, as CycloneDX (build/sbom.cdx.json)"
 
 # what a fresh Debian or Ubuntu lacks, in one line to paste
@@ -116,6 +117,9 @@ image:
 # the strict calls of docs/docker.md, with the image that `make image` built
 container-check: env
 	@BIDS_FLEX_IMAGE=$(IMAGE) $(BIN)/python -m pytest -q -m container tests/container
+
+boutiques: env
+	@$(BIN)/python docs/make_boutiques.py
 
 sbom:
 	@mkdir -p build
