@@ -105,12 +105,23 @@ def switches_per_minute(flexibility: ArrayLike, step_s: float) -> Floats:
         Changes per step.
     step_s : float
         Step of the windows in seconds.
+
+    Examples
+    --------
+    >>> switches_per_minute([0.1, 0.2], step_s=30).tolist()
+    [0.2, 0.4]
     """
     return np.asarray(flexibility, dtype=np.float64) * (60.0 / step_s)
 
 
 def persistence(labels: ArrayLike, pairs: ArrayLike | None = None) -> Floats:
-    """Compute 1 - mean flexibility over regions (Bazzi et al. 2016, doi 10.1137/15M1009615); shape () or (R,)."""
+    """Compute 1 - mean flexibility over regions (Bazzi et al. 2016, doi 10.1137/15M1009615); shape () or (R,).
+
+    Examples
+    --------
+    >>> float(persistence([[1, 1], [1, 2], [1, 1]]))
+    0.5
+    """
     return np.asarray(1.0 - np.nanmean(flexibility(labels, pairs), axis=-1))
 
 
@@ -137,6 +148,11 @@ def promiscuity(labels: ArrayLike, n_communities: int | None = None) -> Floats:
     References
     ----------
     doi 10.1103/PhysRevE.94.032908
+
+    Examples
+    --------
+    >>> promiscuity([[1, 1, 1], [1, 2, 2], [1, 2, 3]]).tolist()
+    [0.0, 0.5, 1.0]
     """
     checked, single = _labels(labels)
     taken = _distinct(checked)
@@ -182,6 +198,11 @@ def rarefied_promiscuity(labels: ArrayLike, n_windows: int, n_communities: int |
     -------
     ndarray, shape (N,) or (R, N)
         Equal to promiscuity when m is the number of searched windows.
+
+    Examples
+    --------
+    >>> rarefied_promiscuity([[1, 1], [1, 2], [1, 2]], n_windows=2).round(3).tolist()
+    [0.0, 0.667]
     """
     from scipy.special import gammaln
 
@@ -225,6 +246,12 @@ def cohesion(labels: ArrayLike, pairs: ArrayLike | None = None) -> Cohesion:
     References
     ----------
     doi 10.1016/j.neuroimage.2016.05.078
+
+    Examples
+    --------
+    >>> found = cohesion([[1, 1, 1], [2, 2, 3]])
+    >>> found.cohesion.tolist(), found.disjointedness.tolist(), found.strength.tolist()
+    ([1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0])
     """
     checked, single = _labels(labels)
     counting = _pairs(pairs, checked.shape[1])
@@ -253,6 +280,11 @@ def dwell(labels: ArrayLike, step_minutes: float, pairs: ArrayLike | None = None
     -------
     ndarray, shape (N,) or (R, N)
         Minutes: windows divided by stays, times the step.
+
+    Examples
+    --------
+    >>> dwell([[1, 1], [1, 2], [1, 1]], step_minutes=0.5).tolist()
+    [1.5, 0.5]
     """
     checked, single = _labels(labels)
     windows = (checked > 0).sum(axis=1)
@@ -263,7 +295,13 @@ def dwell(labels: ArrayLike, step_minutes: float, pairs: ArrayLike | None = None
 
 
 def community_sizes(labels: ArrayLike, n_communities: int) -> NDArray[np.int64]:
-    """Count the regions of communities 1..K in every window; shape (W, K) or (R, W, K)."""
+    """Count the regions of communities 1..K in every window; shape (W, K) or (R, W, K).
+
+    Examples
+    --------
+    >>> community_sizes([[1, 1, 2], [1, 2, 2]], n_communities=2).tolist()
+    [[2, 1], [1, 2]]
+    """
     checked, single = _labels(labels)
     out = np.stack([(checked == label).sum(axis=2) for label in range(1, n_communities + 1)], axis=2)
     return np.asarray(out[0] if single else out)
@@ -285,6 +323,11 @@ def allegiance(labels: ArrayLike) -> Floats:
     References
     ----------
     doi 10.1038/nn.3993
+
+    Examples
+    --------
+    >>> allegiance([[1, 1, 2], [1, 2, 2]]).tolist()
+    [[1.0, 0.5, 0.0], [0.5, 1.0, 0.5], [0.0, 0.5, 1.0]]
     """
     checked, _ = _labels(labels)
     regions = checked.shape[2]
@@ -312,13 +355,24 @@ def recruitment(allegiance: ArrayLike, networks: ArrayLike) -> Floats:
     References
     ----------
     doi 10.1371/journal.pcbi.1004533
+
+    Examples
+    --------
+    >>> recruitment([[1, 0.5, 0], [0.5, 1, 0.5], [0, 0.5, 1]], networks=[1, 1, 2]).tolist()
+    [0.5, 0.5, nan]
     """
     values, same = _within(allegiance, networks)
     return _masked_mean(values, same & ~np.eye(len(values), dtype=bool))
 
 
 def integration(allegiance: ArrayLike, networks: ArrayLike) -> Floats:
-    """Compute a region's mean allegiance with all regions outside its network (Mattar et al. 2015); shape (N,)."""
+    """Compute a region's mean allegiance with all regions outside its network (Mattar et al. 2015); shape (N,).
+
+    Examples
+    --------
+    >>> integration([[1, 0.5, 0], [0.5, 1, 0.5], [0, 0.5, 1]], networks=[1, 1, 2]).tolist()
+    [0.0, 0.5, 0.25]
+    """
     values, same = _within(allegiance, networks)
     return _masked_mean(values, ~same)
 
@@ -330,6 +384,11 @@ def network_allegiance(allegiance: ArrayLike, networks: ArrayLike) -> Floats:
     -------
     ndarray, shape (K, K)
         Networks in ascending order; the diagonal is the networks' recruitment.
+
+    Examples
+    --------
+    >>> network_allegiance([[1, 0.5, 0], [0.5, 1, 0.5], [0, 0.5, 1]], networks=[1, 1, 2]).tolist()
+    [[0.5, 0.25], [0.25, nan]]
     """
     values, same = _within(allegiance, networks)
     number = np.asarray(networks)
@@ -339,7 +398,14 @@ def network_allegiance(allegiance: ArrayLike, networks: ArrayLike) -> Floats:
 
 
 def normalised_integration(allegiance: ArrayLike, networks: ArrayLike) -> Floats:
-    """Divide the integration of two networks by the root of their recruitments (Mattar et al. 2015); shape (K, K)."""
+    """Divide the integration of two networks by the root of their recruitments (Mattar et al. 2015); shape (K, K).
+
+    Examples
+    --------
+    >>> together = [[1, 0.5, 0.1, 0.1], [0.5, 1, 0.1, 0.1], [0.1, 0.1, 1, 0.5], [0.1, 0.1, 0.5, 1]]
+    >>> normalised_integration(together, networks=[1, 1, 2, 2]).round(3).tolist()
+    [[1.0, 0.2], [0.2, 1.0]]
+    """
     between = network_allegiance(allegiance, networks)
     own = np.sqrt(np.diag(between))
     return _share(between, np.outer(own, own))

@@ -136,6 +136,12 @@ def modularity(
     References
     ----------
     doi 10.1126/science.1184819, doi 10.1016/j.neuroimage.2011.03.069, doi 10.1103/PhysRevE.80.016114
+
+    Examples
+    --------
+    >>> block = np.kron(np.eye(2), np.ones((3, 3))) - np.eye(6)
+    >>> modularity([block, block]).two_m.tolist()
+    [12.0, 12.0]
     """
     stack = _checked(fc)
     resolution = _per(gamma, len(stack), "gamma", "one for each window")
@@ -226,6 +232,12 @@ def quality_of(model: Modularity, labels: ArrayLike) -> Floats:
     """Compute Q of one labelling (W, N) or of many (R, W, N); NaN for a network without any weight.
 
     Q = (sum over windows of B_ij where i and j share a community + 2 omega where a region keeps its own) / 2mu.
+
+    Examples
+    --------
+    >>> block = np.kron(np.eye(2), np.ones((3, 3))) - np.eye(6)
+    >>> round(float(quality_of(modularity([block]), [[1, 1, 1, 2, 2, 2]])), 6)
+    0.5
     """
     stack, single = _stacked(model, labels)
     kept = (stack[:, 1:] == stack[:, :-1]).sum(axis=2)
@@ -241,6 +253,12 @@ def window_quality(model: Modularity, labels: ArrayLike) -> Floats:
     -------
     ndarray, shape (W,) or (R, W)
         NaN for a window without any weight.
+
+    Examples
+    --------
+    >>> block = np.kron(np.eye(2), np.ones((3, 3))) - np.eye(6)
+    >>> window_quality(modularity([block, block]), [[1, 1, 1, 2, 2, 2], [1, 1, 1, 1, 1, 1]]).round(6).tolist()
+    [0.5, 0.0]
     """
     stack, single = _stacked(model, labels)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -280,6 +298,13 @@ def multilayer_quality(
     Returns
     -------
     float or ndarray, shape (R,)
+
+    Examples
+    --------
+    >>> block = np.kron(np.eye(2), np.ones((3, 3))) - np.eye(6)
+    >>> labels = [[[1, 1, 1, 2, 2, 2]], [[1, 1, 1, 1, 1, 1]]]
+    >>> multilayer_quality([block], labels).round(6).tolist()
+    [0.5, 0.0]
     """
     return quality_of(modularity(fc, gamma, omega, null, a), labels)
 
@@ -327,6 +352,13 @@ def multilayer_communities(
     References
     ----------
     doi 10.1126/science.1184819, doi 10.1063/1.4790830, doi 10.1038/s41598-019-41695-z
+
+    Examples
+    --------
+    >>> block = np.kron(np.eye(2), np.ones((3, 3))) - np.eye(6)
+    >>> found = multilayer_communities([block, block], restarts=5, seed=1)
+    >>> found.labels[0].tolist()
+    [[1, 1, 1, 2, 2, 2], [1, 1, 1, 2, 2, 2]]
     """
     if restarts < 1:
         raise UsageError(f"restarts is {restarts}; it must be at least 1")

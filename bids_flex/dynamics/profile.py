@@ -93,6 +93,12 @@ def profile(
     ------
     UsageError
         When shapes or numbers make no sense.
+
+    Examples
+    --------
+    >>> measured = profile([[1, 1, 2], [1, 2, 2], [1, 1, 2]], networks=[1, 1, 2], step_s=30)
+    >>> measured.regions["flexibility"].tolist(), round(measured.whole["persistence"], 3)
+    ([0.0, 1.0, 0.0], 0.667)
     """
     stack = np.asarray(labels)
     stack = stack[None] if stack.ndim == 2 else stack
