@@ -54,7 +54,3 @@ class OutputError(BidsFlexError):
     """The output or work folder cannot be written."""
 
     exit_code: ClassVar[int] = 73
-
-
-class BidsFlexWarning(UserWarning):
-    """Something that a reader of the results must know; it also goes into the sidecar."""
