@@ -63,7 +63,3 @@ def unreachable(error: PermissionError) -> MissingInputError:
         f"{error.filename} cannot be reached ({error.strerror}): this is user {os.getuid()}; "
         "check who may enter its folders"
     )
-
-
-class BidsFlexWarning(UserWarning):
-    """Something that a reader of the results must know; it also goes into the sidecar."""
