@@ -77,8 +77,8 @@ def columns_page() -> str:
     """List every column that has a dictionary, with its meaning, unit and range."""
     parts = [
         "# Columns",
-        "The dictionaries that stand beside our tables, as JSON, in every output folder. MEASURE stands for the\n"
-        + "measure that a column belongs to. [Outputs](../outputs.md) says which table has which columns.",
+        "The dictionaries that stand beside our tables, as JSON, in every output folder.",
+        "MEASURE stands for the measure that a column belongs to. [Outputs](../outputs.md) says which table has what.",
     ]
     titles = {
         "columns": "Tables of runs and of statistics",
