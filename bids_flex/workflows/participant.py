@@ -124,7 +124,8 @@ def run_jobs(
             check()
     except (KeyboardInterrupt, OutputError):
         _stop(child.process for child in working.values())
-        for job in [child.job for child in working.values()] + list(waiting):
+        # the one that was just being started is among neither those that wait nor those at work
+        for job in [job for job in jobs if job.run.name not in outcomes]:
             # a disk that takes no more rows must not hide why the call ends
             with contextlib.suppress(OutputError):
                 settle(Outcome(job.run.name, "interrupted", "stopped before it was finished"))
