@@ -158,8 +158,8 @@ def files(out: Path, *patterns: str) -> dict[str, bytes]:
 
 
 def people(table: Path) -> list[str]:
-    """Who is in a table."""
-    return [*pd.read_csv(table, sep="\t", dtype=str)["participant_id"]]
+    """Who is in a table, be it with several rows."""
+    return sorted(set(pd.read_csv(table, sep="\t", dtype=str)["participant_id"]))
 
 
 def whole_logs(out: Path) -> int:
@@ -269,7 +269,7 @@ def test_killed_jobs_are_submitted_again_and_complete(cluster, tmp_path):
     mine = place.script("longer.sbatch", LONGER)
     other = tmp_path / "other"
     other.mkdir()
-    greedy = place.script("greedy.sbatch", [*LONGER, "--mem", "8"], mem="250M", SCRATCH=other)
+    greedy = place.script("greedy.sbatch", [*LONGER, "--mem", "8"], mem="330M", SCRATCH=other)
     cancelled = cluster.say("sbatch", "--parsable", "--array=1", mine, cwd=place.root)
     killed = cluster.say("sbatch", "--parsable", "--array=2", greedy, cwd=place.root)
     until = time.monotonic() + 100
