@@ -30,9 +30,13 @@ UNLIMITED = 1 << 60
 
 
 def processors_allowed() -> int:
-    """Count the processors that this process may use, by the control group's quota and the scheduler's mask."""
+    """Count the processors that this process may use, by the control group's quota, the scheduler's mask and its word.
+
+    Not every SLURM binds its jobs to the processors that they are given; all of them say how many.
+    """
     available = len(os.sched_getaffinity(0)) if sys.platform == "linux" else (os.cpu_count() or 1)
-    return max(1, min([available, *(int(quota) for quota in quotas())]))
+    told = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return max(1, min([available, *(int(quota) for quota in quotas()), *([int(told)] if told.isdigit() else [])]))
 
 
 def memory_allowed_mb() -> float:
