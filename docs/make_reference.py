@@ -51,7 +51,10 @@ def options_page() -> str:
         for group in parser._action_groups:  # noqa: SLF001 - argparse shows its groups in no other way
             rows = [_option(action) for action in group._group_actions if not _hidden(action)]  # noqa: SLF001
             if rows:
-                parts += [f"### {parser.prog}: {group.title}", _table(("option", "value", "what it does", "setting"), rows)]
+                parts += [
+                    f"### {parser.prog}: {group.title}",
+                    _table(("option", "value", "what it does", "setting"), rows),
+                ]
     return "\n\n".join(parts) + "\n"
 
 
