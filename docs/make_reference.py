@@ -79,8 +79,8 @@ def columns_page() -> str:
     """List every column that has a dictionary, with its meaning, unit and range."""
     parts = [
         "# Columns",
-        "The dictionaries that stand beside our tables, as JSON, in every output folder. MEASURE stands for the measure "
-        "that a column belongs to. [Outputs](../outputs.md) says which table has which columns.",
+        "From the dictionaries beside our tables. MEASURE stands for the measure that a column belongs to.",
+        "[Outputs](../outputs.md) says which table has which columns.",
     ]
     titles = {
         "columns": "Tables of runs and of statistics",

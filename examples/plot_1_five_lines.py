@@ -34,8 +34,8 @@ print(f"mean flexibility {flexibility.mean():.3f}, from {flexibility.min():.3f} 
 #
 # The other engine
 # ----------------
-# Temporal modularity looks at all windows at once and knows no networks. It is searched many times; measures are computed
-# for each search, and averaged.
+# Temporal modularity looks at all windows at once and knows no networks. It is searched many times; measures are
+# computed for each search, and averaged.
 
 coarse = d.plan_windows(len(ts), tr, length=100, step=50)
 found = d.multilayer_communities(d.windowed_connectivity(ts, coarse), restarts=20, seed=1)
@@ -58,8 +58,8 @@ plt.show()
 # %%
 # Is it more than noise?
 # ----------------------
-# Series with the same spectra and the same static correlations, but without switching, have flexibility too. An observed
-# value means something beside theirs.
+# Series with the same spectra and the same static correlations, but without switching, have flexibility too. An
+# observed value means something beside theirs.
 
 
 def measure(series):

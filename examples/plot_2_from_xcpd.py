@@ -2,9 +2,9 @@
 From XCP-D's output to a group result
 =====================================
 
-XCP-D has cleaned and parcellated; bids_flex reads its tables of regional series (``--input-type timeseries``) and goes on
-from there. The functions below are the commands of the terminal, so that the script runs as it stands; a shell would say
-``bids_flex STUDY OUT participant --input-type timeseries ...``.
+XCP-D has cleaned and parcellated; bids_flex reads its tables of regional series (``--input-type timeseries``) and goes
+on from there. Commands are given from Python, so that the script runs as it stands; in a terminal they are the same
+words.
 
 Data in XCP-D's shape
 ---------------------

@@ -21,8 +21,8 @@ fcs = [d.windowed_connectivity(ts, plan) for ts in runs]
 # %%
 # A grid
 # ------
-# Every run is searched at every point; the landscapes of runs are pooled as if they were one network, so that the choice
-# is one for all, and blind to who is in which group. On the command line, this is ``--sweep``.
+# Every run is searched at every point; the landscapes of runs are pooled as if they were one network, so that the
+# choice is one for all, and blind to who is in which group. On the command line, this is ``--sweep``.
 
 gammas, omegas = [0.6, 0.8, 1.0, 1.2, 1.4], [0.25, 0.5, 1.0, 2.0]
 landscape = d.pool([d.sweep(fc, gammas, omegas, restarts=5, seed=1) for fc in fcs])
@@ -44,8 +44,8 @@ plt.show()
 #
 # Domains
 # -------
-# CHAMP asks, of all partitions that were found, where in the plane each is the best. A partition that stays the best over
-# a wide part of the plane does not hang on the exact choice.
+# CHAMP asks, of all partitions that were found, where in the plane each is the best. A partition that stays the
+# best over a wide part of the plane does not hang on the exact choice.
 
 domains = d.champ_domains(landscape.planes, (min(gammas), max(gammas)), (min(omegas), max(omegas)))
 gamma, omega = d.recommend(landscape, domains)
