@@ -79,8 +79,9 @@ def test_no_code_is_dead():
 @pytest.mark.parametrize("room", ROOMS)
 def test_what_is_public_is_listed_described_and_shown(room):
     module = importlib.import_module(f"bids_flex.{room}")
-    public = {name for name, value in vars(module).items() if name[0] != "_" and not inspect.ismodule(value)}
-    assert set(module.__all__) == public
+    # where doctests were collected, pytest has put modules in the place of functions of the same name
+    known = {name for name, value in vars(module).items() if not inspect.ismodule(value) or name in module.__all__}
+    assert {name for name in known if name[0] != "_"} == set(module.__all__)
     assert list(module.__all__) == sorted(module.__all__, key=lambda name: (not name.isupper(), name.islower(), name))
     told = {name: inspect.getdoc(getattr(module, name)) for name in module.__all__ if callable(getattr(module, name))}
     assert [name for name, text in told.items() if not text] == []
