@@ -131,8 +131,8 @@ test-lowest: dist
 	@$(BIN)/uv pip install --quiet --python $(TRIED)/env/bin/python --resolution lowest-direct "$(TRIED)/source[test]"
 	@$(TRY)
 
-# not `python -m pytest`, which would import the package from the folder rather than from the environment
-TRY = cd $(TRIED)/source && ../env/bin/bids_flex --version && ../env/bin/pytest -q -p no:cacheprovider -n $(JOBS) --dist worksteal \
+# nothing may import the package from the folder rather than from the environment
+TRY = cd $(TRIED)/source && export PYTHONSAFEPATH=1 && ../env/bin/bids_flex --version && ../env/bin/pytest -q -p no:cacheprovider -n $(JOBS) --dist worksteal \
   -m "not slow and not cluster and not container" $(ROOMS)
 
 # everything a developer needs; of these, what the app needs to run, and what builds it (the image uses these two)
