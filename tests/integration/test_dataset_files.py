@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import os
 import shutil
 import signal
 import traceback
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,12 +21,28 @@ from bids_flex.workflows import participant
 from bids_flex.workflows.child import Outcome, run_child
 
 from .conftest import bids_flex, make_study
-from .corruptions import HEADER, PLACES, TEXTS, Corruption, compressed, field, flipped, lines, plain_field
+from .dataset_corruptions import (
+    OTHER,
+    as_json,
+    as_toml,
+    cifti_ways,
+    image_ways,
+    json_ways,
+    odd_ways,
+    table_ways,
+    toml_ways,
+)
 from .faults import TINY
-from .test_sources import NAMES, describe, make_series, save_table, write_greyordinates
+from .test_sources import describe, make_series, save_table, write_greyordinates
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .corruptions import Corruption
+
+RUN = "sub-01_task-rest"
 SECONDS = 60
-OTHER = "another valid file: "
 ONE = ["--engine", "prior", "--n-surrogates", "0", "--no-reports"]
 FEW = ["--n-permutations", "49", "--no-reports"]
 
@@ -88,7 +102,7 @@ class Attack:
     """One file of an input folder, what calls the app on that folder, and the ways in which the file is spoilt."""
 
     root: Path
-    ending: str
+    file: str
     words: Callable[[Path, Path], list[object]]
     ways: list[Corruption]
     start: Path | None = None
@@ -101,18 +115,18 @@ def judge(attack: Attack, folder: Path, way: Corruption | None) -> tuple[str, st
     shutil.copytree(attack.root, copy)
     if attack.start is not None:
         shutil.copytree(attack.start, out)
-    spoilt = (
-        next(copy.rglob(f"*{attack.ending}"))
-        if way is None
-        else way.apply(next(copy.rglob(f"*{attack.ending}")).parent)
-    )
+    spoilt = copy / attack.file
+    if way is not None:
+        way.apply(spoilt.parent)
     code, said = call(attack.words(copy, out), folder / "said")
     if code not in {0, 1, 2, 16, 18, 65, 66} or "Traceback" in said or "; see " in said:
         return f"broken ({code})", said
     if out.exists() and (faults := check_outputs(out)[1] if (out / "dataset_description.json").exists() else []):
         return f"bad outputs {faults[:3]}", said
     if code:
-        return ("named" if spoilt.name in said or str(spoilt.parent) in said else "unnamed"), said
+        # what is wrong with the whole of a run is told of the run
+        named = spoilt.name in said or (code == 1 and spoilt.name.startswith(RUN) and RUN in said)
+        return ("named" if named else "unnamed"), said
     return "done", said
 
 
@@ -131,141 +145,10 @@ def try_all(attack: Attack, tmp_path: Path) -> Counter[str]:
         count[state] += 1
         if state not in {"named", "the same"}:
             wrong[way.name] = f"{state}: {said[-400:]}"
-    print(attack.ending, dict(count))
+    print(attack.file, dict(count))
     expected = {name: text for name, text in wrong.items() if not (text.startswith("other results") and OTHER in name)}
     assert expected == {}
     return count
-
-
-# --- ways
-
-
-def in_line(row: int, change: Callable[[str], str]):
-    return lines(lambda table: [*table[:row], change(table[row]), *table[row + 1 :]])
-
-
-def put(row: int, place: int, text: str):
-    """Write into one cell by its place."""
-
-    def change(line: str) -> str:
-        cells = line.split("\t")
-        cells[place] = text
-        return "\t".join(cells)
-
-    return in_line(row, change)
-
-
-def put_all(place: int, text: str):
-    return lines(
-        lambda table: [
-            table[0],
-            *("\t".join([*(c := row.split("\t"))[:place], text, *c[place + 1 :]]) for row in table[1:]),
-        ]
-    )
-
-
-def table_ways(ending: str, key: int, value: int) -> list[Corruption]:
-    """What may happen to a table whose rows are named by one column and whose numbers stand in another."""
-    ways = {
-        "empty": lambda c: b"",
-        "only newlines": lambda c: b"\n\n\n",
-        "header alone": lines(lambda t: t[:1]),
-        "no header": lines(lambda t: t[1:]),
-        "header twice": lines(lambda t: [t[0], *t]),
-        "one row too long": in_line(2, lambda row: row + "\t7\t8"),
-        "all rows too long": lines(lambda t: [t[0], *(row + "\t1" for row in t[1:])]),
-        "one row too short": in_line(2, lambda row: row.rsplit("\t", 1)[0]),
-        "cut within a row": lambda c: c[: c.rstrip().rindex(b"\n") + 3],
-        "commas": lambda c: c.replace(b"\t", b","),
-        "blanks": lambda c: c.replace(b"\t", b" "),
-        "invalid UTF-8": lambda c: c[:3] + b"\xff\xfe" + c[3:],
-        "invalid UTF-8 at the end": lambda c: c[:-2] + b"\xff\xfe" + c[-2:],
-        "UTF-16": lambda c: c.decode().encode("utf-16"),
-        "byte order mark": lambda c: b"\xef\xbb\xbf" + c,
-        "NUL bytes": lambda c: c[: len(c) // 2] + bytes(5) + c[len(c) // 2 :],
-        "nothing but zeros": lambda c: bytes(len(c)),
-        "Windows' line ends": lambda c: c.replace(b"\n", b"\r\n"),
-        "old Macs' line ends": lambda c: c.replace(b"\n", b"\r"),
-        "no end of the last line": lambda c: c.rstrip(b"\n"),
-        "blank lines": lambda c: c.replace(b"\n", b"\n\n"),
-        "an open quote": put(2, key, '"x'),
-        "an open quote in the header": put(0, value, '"x'),
-        "a column twice": lines(lambda t: [t[0] + "\t" + t[0].split("\t")[value], *(r + "\t" + r.split("\t")[value] for r in t[1:])]),
-        "the key's column twice": lines(lambda t: [t[0] + "\t" + t[0].split("\t")[key], *(r + "\t" + r.split("\t")[key] for r in t[1:])]),
-        "a column without a name": put(0, value, ""),
-        "a key without a name": put(0, key, ""),
-        "another key": put(0, key, "who"),
-        "a key of another case": in_line(0, str.upper),
-        "a row twice": lines(lambda t: [*t, t[-1]]),
-        "no key in a row": put(2, key, "n/a"),
-        "an empty key": put(2, key, ""),
-        "a path as a key": put(2, key, "../../x"),
-        "a key that is unknown": put(2, key, "sub-unknown"),
-        "text for a number": put(2, value, "moved"),
-        "infinity": put(2, value, "inf"),
-        "beyond all numbers": put(2, value, "1e999"),
-        "a complex number": put(2, value, "1+2j"),
-        "a formula": put(2, value, "=1+1"),
-        "the value n/a everywhere": put_all(value, "n/a"),
-        "the value the same everywhere": put_all(value, "1"),
-        "a web page": lambda c: b"<!DOCTYPE html><title>404</title>",
-        "too many columns": lines(lambda t: [row + "\t1" * 120_000 for row in t]),
-        **{f"bits flipped {seed}": flipped(seed, 5) for seed in range(6)},
-    }  # fmt: skip
-    found = [Corruption(name, ending, spoil) for name, spoil in ways.items()]
-    return found + [Corruption(name, ending, bytes, place) for name, place in PLACES]
-
-
-def json_ways(ending: str) -> list[Corruption]:
-    found = [Corruption(name, ending, spoil) for name, spoil in TEXTS]
-    found += [Corruption(f"bits flipped {seed}", ending, flipped(seed, 5)) for seed in range(4)]
-    return found + [Corruption(name, ending, bytes, place) for name, place in PLACES]
-
-
-ODD = (None, 5, -1, 1e308, True, "", "x", "../../x", [], {}, [[]], ["x", 5])
-
-
-def leaves(document, path=()):
-    """Every place in a document, its containers among them."""
-    yield path
-    items = (
-        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
-    )
-    for key, value in items:
-        yield from leaves(value, (*path, key))
-
-
-def with_odd(document, path, odd):
-    """A copy of a document with something odd in one place."""
-    if not path:
-        return odd
-    copy = dict(document) if isinstance(document, dict) else list(document)
-    copy[path[0]] = with_odd(copy[path[0]], path[1:], odd)
-    return copy
-
-
-def odd_ways(ending: str, document, write: Callable[[object], bytes], each: int) -> list[Corruption]:
-    """Something odd in one place after the other; every n-th of all pairs is tried."""
-    pairs = [(path, odd) for path in leaves(document) if path for odd in ODD]
-    return [
-        Corruption(
-            f"{OTHER}{'.'.join(map(str, path))} is {odd!r}",
-            ending,
-            lambda _c, p=path, o=odd: write(with_odd(document, p, o)),
-        )
-        for path, odd in pairs[::each]
-    ]
-
-
-def as_json(document: object) -> bytes:
-    return json.dumps(document).encode()
-
-
-def as_toml(document: object) -> bytes:
-    import tomli_w
-
-    # TOML has no null
-    return tomli_w.dumps(json.loads(json.dumps(document).replace("null", '"null"'))).encode()
 
 
 # --- the group level's
@@ -332,15 +215,109 @@ GROUP = {
     "participants.json": (compare_groups, json_ways("participants.json")),
     "sessions.tsv": (collect("--unit", "session"), table_ways("sessions.tsv", 0, 2)),
     "sessions.json": (collect("--unit", "session"), json_ways("sessions.json")[::2]),
-    "bai.tsv": (collect(), table_ways("bai.tsv", 0, 1)),
-    "bai.json": (collect(), json_ways("bai.json")[::2]),
+    "phenotype/bai.tsv": (collect(), table_ways("bai.tsv", 0, 1)),
+    "phenotype/bai.json": (collect(), json_ways("bai.json")[::2]),
     "dataset_description.json": (compare_groups, json_ways("dataset_description.json")[::2]),
-    "model_smdl.json": (of_model, [*json_ways("model_smdl.json"), *odd_ways("model_smdl.json", MODEL, as_json, 3)]),
+    "model_smdl.json": (of_model, [*json_ways("model_smdl.json"), *odd_ways("model_smdl.json", MODEL, as_json, 7)]),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GROUP)
 def test_spoilt_tables_of_people_and_models_are_named(people, tmp_path, name):
-    words, ways = GROUP[name]
-    try_all(Attack(people[0], name, words, ways, people[1]), tmp_path)
+    words, attacks = GROUP[name]
+    try_all(Attack(people[0], name, words, attacks, people[1]), tmp_path)
+
+
+# --- the participant level's
+
+SERIES = f"derivatives/xcp_d/sub-01/func/{RUN}_space-MNI152NLin6Asym_atlas-4S156Parcels_stat-mean_timeseries"
+SCANNED = f"derivatives/xcp_d/sub-01/func/{RUN}"
+ATLAS = "derivatives/atlas/tpl-MNI152NLin2009cAsym_atlas-Sim_seg-7n_scale-14_dseg"
+GREY = f"derivatives/grey/sub-01/func/{RUN}_space-fsLR_den-91k_bold"
+FILTER = {"bold": {"task": "rest", "session": None, "run": [None], "desc": "preproc", "suffix": "bold"}}
+SETTINGS = {
+    "science": {
+        "engines": ["prior"],
+        "atlas": {"space": "MNI152NLin2009cAsym"},
+        "denoise": {"strategy": "none", "high_pass_hz": 0.01, "fd_threshold_mm": 0.5, "despike": False},
+        "prior": {"window": "60s", "step": "1vol", "shape": "rect", "min_kept": 0.5},
+        "surrogates": {"prior": 0},
+        "random_seed": 0,
+    },
+    "selection": {"participants": ["01"]},
+    "execution": {"nprocs": 1, "reports": False},
+}
+STRATEGY = {"name": "few", "motion": "basic", "compcor_components": 1}
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """A tiny study of one person, with a filter, settings and a strategy, and series and greyordinates of others."""
+    study = make_study(tmp_path_factory.mktemp("one") / "bids", participants=1, seed=3, **TINY)
+    root = study.root
+    (root / "filter.json").write_bytes(as_json(FILTER))
+    (root / "settings.toml").write_bytes(as_toml(SETTINGS))
+    (root / "strategy.toml").write_bytes(as_toml(STRATEGY))
+    describe(root / "derivatives" / "xcp_d")
+    save_table(root / f"{SERIES}.tsv", make_series(1))
+    (root / f"{SERIES}.json").write_bytes(as_json({"RepetitionTime": 2.0}))
+    for name, value in (("outliers", 0), ("motion", 0.1)):
+        save_table(root / f"{SCANNED}_{name}.tsv", [[value]] * 150, ["framewise_displacement"])
+    write_greyordinates(study, root / "derivatives" / "grey", root / "atlas-Grey_dseg.dlabel.nii")
+    return root
+
+
+def measure(*options, denoise="none"):
+    return lambda copy, out: [
+        *(copy, out, "participant", "--atlas", copy / f"{ATLAS}.nii.gz", "--denoise", denoise),
+        *ONE,
+        *(option(copy) if callable(option) else option for option in options),
+    ]
+
+
+def with_strategy(copy, out):
+    return measure(denoise=copy / "strategy.toml")(copy, out)
+
+
+def with_settings(copy, out):
+    words = ["--atlas", copy / f"{ATLAS}.nii.gz", "--config-file", copy / "settings.toml"]
+    return [copy, out, "participant", *words]
+
+
+def from_series(copy, out):
+    return [copy, out, "participant", "--derivatives", "xcp_d", "--input-type", "timeseries", *ONE]
+
+
+def from_greyordinates(copy, out):
+    words = ["--file-format", "cifti", "--atlas", copy / "atlas-Grey_dseg.dlabel.nii", "--denoise", "none"]
+    return [copy, out, "participant", "--derivatives", "grey", *words, *ONE]
+
+
+RUNS = {
+    f"{ATLAS}.nii.gz": (measure(), image_ways("_dseg.nii.gz")),
+    f"{ATLAS}.tsv": (measure(), table_ways("_dseg.tsv", 0, 2)),
+    f"{ATLAS}.json": (measure(), json_ways("_dseg.json")),
+    "derivatives/fmriprep/dataset_description.json": (measure(), json_ways("dataset_description.json")),
+    "filter.json": (
+        measure("--bids-filter-file", lambda copy: copy / "filter.json"),
+        [*json_ways("filter.json"), *odd_ways("filter.json", FILTER, as_json, 3)],
+    ),
+    "settings.toml": (with_settings, toml_ways("settings.toml", SETTINGS, 5)),
+    "strategy.toml": (with_strategy, toml_ways("strategy.toml", STRATEGY, 2)),
+    f"{SERIES}.tsv": (from_series, table_ways("_stat-mean_timeseries.tsv", 0, 1)),
+    f"{SERIES}.json": (from_series, json_ways("_stat-mean_timeseries.json")),
+    f"{SCANNED}_outliers.tsv": (from_series, table_ways("_outliers.tsv", 0, 0)),
+    f"{SCANNED}_motion.tsv": (from_series, table_ways("_motion.tsv", 0, 0)),
+    "derivatives/xcp_d/dataset_description.json": (from_series, json_ways("dataset_description.json")[::2]),
+    f"{GREY}.dtseries.nii": (from_greyordinates, cifti_ways(".dtseries.nii")),
+    f"{GREY}.json": (from_greyordinates, json_ways("_den-91k_bold.json")[::2]),
+    "atlas-Grey_dseg.dlabel.nii": (from_greyordinates, cifti_ways(".dlabel.nii")),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_spoilt_atlases_settings_series_and_greyordinates_are_named(one, tmp_path, name):
+    words, attacks = RUNS[name]
+    try_all(Attack(one, name, words, attacks), tmp_path)

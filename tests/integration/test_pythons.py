@@ -39,8 +39,8 @@ def other(request, tmp_path_factory):
     if (python := interpreter(request.param)) is None:
         pytest.skip(f"there is no Python {request.param} here")
     folder = tmp_path_factory.mktemp(f"python{request.param}")
-    subprocess.run([python, "-m", "venv", folder], check=True)
-    install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
+    subprocess.run([python, "-m", "venv", "--without-pip", folder], check=True)
+    install = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet", "--python", folder / "bin" / "python"]
     locks = [word for name in ("run", "build") for word in ("-r", ROOT / f"requirements-{name}.lock")]
     subprocess.run([*install, "--require-hashes", *locks], check=True)
     subprocess.run([*install, "--no-build-isolation", "--no-deps", ROOT], check=True)
