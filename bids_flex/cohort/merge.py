@@ -103,6 +103,7 @@ def _meaning(name: str, table: PeopleTable) -> dict[str, Any]:
     return {
         "Description": f"Column {name} of {table.name}.tsv, which does not describe it",
         **table.described.get(name, {}),
+        "Source": f"{table.name}.tsv",
     }
 
 

@@ -74,6 +74,7 @@ def test_an_entry_without_a_description_is_given_one(out, bids):
         "Description": "Column score of bai.tsv, which does not describe it",
         "LongName": "Score",
         "Levels": {"3": "low"},
+        "Source": "bai.tsv",
     }
 
 

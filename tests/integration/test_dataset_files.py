@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .corruptions import Corruption
 
 RUN = "sub-01_task-rest"
-SECONDS = 60
+SECONDS = 150
 ONE = ["--engine", "prior", "--n-surrogates", "0", "--no-reports"]
 FEW = ["--n-permutations", "49", "--no-reports"]
 

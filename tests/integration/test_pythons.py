@@ -55,7 +55,7 @@ def analyse(commands: Path, study, out: Path) -> dict[str, bytes]:
         ["group", "--groups", "antidepressant", "--covariates", "age", "--n-permutations", "999", "--no-reports"],
     ):
         said = [commands / "bids_flex", study.root, out, *words]
-        done = subprocess.run(said, capture_output=True, text=True, check=False, timeout=280, env=environment)
+        done = subprocess.run(said, capture_output=True, text=True, check=False, timeout=900, env=environment)
         assert done.returncode == 0, done.stderr
     return tree(out)
 
