@@ -54,7 +54,7 @@ class Cluster:
         assert done.code == 0, done.err
         return tuple(re.findall(r"^(?:array|group) job (\d+)", done.out, re.MULTILINE))
 
-    def wait(self, seconds: float = 170) -> None:
+    def wait(self, seconds: float = 300) -> None:
         """Wait until no job is left."""
         until = time.monotonic() + seconds
         while queue := self.say("squeue", "--noheader"):
