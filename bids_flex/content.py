@@ -119,6 +119,30 @@ def why_too_wide(path: Path) -> str | None:
     return None
 
 
+def why_ragged(path: Path) -> str | None:
+    """Tell a table that was cut within a line, or spoilt: readers would fill up what is missing, and rename columns.
+
+    Returns
+    -------
+    str or None
+        What is wrong; None when each line has a value for each name of the first, and no name stands there twice.
+    """
+    content = path.read_bytes()
+    if b"\0" in content:
+        return f"{path} holds NUL bytes: it is damaged, or not saved as UTF-8"
+    lines = content.splitlines()
+    names = lines[0].split(b"\t") if lines else []
+    if twice := {name for name in names if names.count(name) > 1}:
+        told = ", ".join(sorted(name.decode(errors="replace") for name in twice))
+        return f"{path} has more than one column {told}: rename or remove one"
+    for number, line in enumerate(lines, start=1):
+        found = line.count(b"\t") + 1
+        # a value in quotes may hold tabs and ends of lines
+        if line.strip() and found != len(names) and b'"' not in content:
+            return f"{path}: line {number} has {found} values, the first line has {len(names)} names: correct it"
+    return None
+
+
 def why_no_toml(path: Path) -> str | None:
     """Tell a file of settings that could not be read in reasonable time.
 
