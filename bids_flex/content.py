@@ -33,7 +33,10 @@ PACKED_AT_MOST = 1032
 
 
 def unreadable() -> tuple[type[Exception], ...]:
-    """Give what damaged images make readers raise: nibabel's own errors, those of both readers of gzip, and numpy's."""
+    """Give what damaged images make readers raise: nibabel's own errors, those of gzip, of XML and of numpy."""
+    from xml.parsers.expat import ExpatError
+
+    from nibabel.cifti2.cifti2 import Cifti2HeaderError
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 
@@ -44,7 +47,8 @@ def unreadable() -> tuple[type[Exception], ...]:
     except ImportError:  # another processor, or an installation without it
         broken = [zlib.error]
     # an offset that is infinite is an ArithmeticError, a code of units that does not exist a LookupError
-    return (ImageFileError, HeaderDataError, ArithmeticError, LookupError, OSError, EOFError, ValueError, *broken)
+    named = (ImageFileError, HeaderDataError, Cifti2HeaderError, ExpatError, *broken)
+    return (*named, ArithmeticError, LookupError, OSError, EOFError, ValueError)
 
 
 def why_absent(path: Path) -> str | None:

@@ -53,7 +53,7 @@ TABLES: dict[str, Spoil] = {
     "empty": lambda c: b"",
     "only newlines": lambda c: b"\n\n\n",
     "header alone": lines(lambda t: t[:1]),
-    "no header": lines(lambda t: t[1:]),
+    f"{OTHER}no header": lines(lambda t: t[1:]),
     "header twice": lines(lambda t: [t[0], *t]),
     "one row too long": in_line(2, lambda row: row + "\t7\t8"),
     "all rows too long": lines(lambda t: [t[0], *(row + "\t1" for row in t[1:])]),

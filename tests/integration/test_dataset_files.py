@@ -126,6 +126,7 @@ def judge(attack: Attack, folder: Path, way: Corruption | None) -> tuple[str, st
     if code:
         # what is wrong with the whole of a run is told of the run
         named = spoilt.name in said or (code == 1 and spoilt.name.startswith(RUN) and RUN in said)
+        named |= "_atlas-Sim_" in spoilt.name and "atlas Sim" in said
         return ("named" if named else "unnamed"), said
     return "done", said
 
