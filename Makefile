@@ -96,13 +96,13 @@ lint: env
 	@$(BIN)/check-jsonschema --builtin-schema vendor.circle-ci .circleci/config.yml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
-# SEED and EACH choose the sample; the interpreter is the one below the environment, which would find the unchanged code
+# MODULES, EACH and SEED choose the sample; the interpreter is the one below the environment, which would find the unchanged code
 EACH ?= 25
 SEED ?= 1
 mutation: env
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target build/mutation/tools --group mutation
 	@PYTHONPATH=$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_paths()['purelib'])"):$(CURDIR)/build/mutation/tools \
-	  $$(readlink -f $(BIN)/python) tests/mutation.py --each $(EACH) --seed $(SEED)
+	  $$(readlink -f $(BIN)/python) tests/mutation.py --each $(EACH) --seed $(SEED) $(MODULES)
 
 sanitize: env
 	@tests/sanitizers.sh

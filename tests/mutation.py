@@ -1,7 +1,8 @@
 """Mutation testing of dynamics and stats: small faults are put into their code, and their own tests must notice.
 
 ``make mutation`` runs it, in a copy of the project and with the interpreter below the environment, which knows nothing
-of the installed bids_flex. A sample of each module's mutants is tried, the same for the same seed and source.
+of the installed bids_flex. A sample of each module's mutants is tried, the same for the same seed and source; of these,
+each meets the tests that reach its function, of the module's own file of tests or, where there is none, of its package.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ import sys
 import tokenize
 from collections import Counter
 from pathlib import Path
+from typing import TextIO
 
+from mutmut.__main__ import create_mutants
+from mutmut.configuration import reset_config
 from mutmut.mutation.data import SourceFileMutationData
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
+from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("dynamics", "stats")
-# a whole module, and a small one: mutmut makes no mutants and times no tests without trying some
-FIRST = "bids_flex.dynamics.prior.*"
-STATES = ("killed", "timeout", "survived", "no tests")
+COLUMNS = ("mutants", "tried", "killed", "timeout", "survived", "no tests")
 
 
 def copy_project(folder: Path) -> None:
@@ -38,6 +41,16 @@ def copy_project(folder: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", folder)
     (kernels,) = (found for path in sys.path for found in Path(path).glob("bids_flex/dynamics/_kernels*.so"))
     shutil.copy(kernels, folder / "bids_flex" / "dynamics")
+
+
+def choose(folder: Path, module: str) -> None:
+    """Have mutmut make mutants of one module, and meet them with its tests."""
+    package, name = module.split(".")
+    own = Path("tests", package, f"test_{name}.py")
+    tests = own if own.exists() else own.parent
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf8")
+    asked = f'only_mutate = ["bids_flex/{package}/{name}.py"]\npytest_add_cli_args_test_selection = ["{tests}"]\n'
+    (folder / "pyproject.toml").write_text(text.replace("[tool.mutmut]\n", f"[tool.mutmut]\n{asked}"), encoding="utf8")
 
 
 def tokens(lines: list[str]) -> list[tokenize.TokenInfo]:
@@ -58,16 +71,22 @@ def changes_words_alone(difference: str) -> bool:
     return bool(unlike) and all(one.type == tokenize.STRING and " " in one.string for one in unlike)
 
 
-def mutants() -> dict[str, SourceFileMutationData]:
-    """Give all mutants by module, with what became of those that were tried."""
-    found = {}
-    for package in PACKAGES:
-        for path in sorted(Path("bids_flex", package).glob("*.py")):
-            data = SourceFileMutationData(path=path)
-            data.load()
-            if data.exit_code_by_key:
-                found[f"{package}.{path.stem}"] = data
-    return found
+def make_mutants(module: str) -> SourceFileMutationData:
+    """Make all mutants of a module."""
+    reset_config()
+    Path("mutants").mkdir(exist_ok=True)
+    with contextlib.redirect_stdout(io.StringIO()):
+        copy_src_dir()
+        copy_also_copy_files()
+        create_mutants(max_children=1)
+    return mutants_of(module)
+
+
+def mutants_of(module: str) -> SourceFileMutationData:
+    """Look up the mutants of a module, and what became of those that were tried."""
+    data = SourceFileMutationData(path=Path("bids_flex", *module.split(".")).with_suffix(".py"))
+    data.load()
+    return data
 
 
 def sample(data: SourceFileMutationData, module: str, size: int, seed: int) -> list[str]:
@@ -83,44 +102,54 @@ def sample(data: SourceFileMutationData, module: str, size: int, seed: int) -> l
     return chosen
 
 
-def mutmut(*names: str) -> None:
+def attempt(module: str, size: int, seed: int, file: TextIO) -> Counter[str]:
+    """Try a sample of a module's mutants, write the difference of each survivor, and count what became of them."""
+    choose(Path.cwd(), module)
+    shutil.rmtree("mutants", ignore_errors=True)
+    made = make_mutants(module)
+    names = sample(made, module, size, seed)
+    if not names:
+        return Counter()
     # hypothesis tries the same examples at every call
-    subprocess.run([sys.executable, "-m", "mutmut", "run", *names], check=True, env={**os.environ, "CI": "1"})
+    run = [sys.executable, "-m", "mutmut", "run", *names]
+    subprocess.run(run, check=True, env={**os.environ, "CI": "1"}, stdout=subprocess.DEVNULL)
+    data = mutants_of(module)
+    states = {name: status_by_exit_code[data.exit_code_by_key[name]] for name in names}
+    for name, state in states.items():
+        if state not in {"killed", "timeout"}:
+            file.write(f"{name}: {state}\n{get_diff_for_mutant(name, path=data.path)}\n\n")
+    file.flush()
+    return Counter(mutants=len(data.exit_code_by_key), tried=len(names)) + Counter(states.values())
 
 
-def report(tried: dict[str, list[str]], survivors: Path) -> None:
-    """Print a row for each module, and write the difference of each survivor to a file."""
-    print(f"{'module':24} {'mutants':>8} {'tried':>6}", *(f"{state:>9}" for state in STATES))
-    total: Counter[str] = Counter()
-    with survivors.open("w", encoding="utf8") as file:
-        for module, data in mutants().items():
-            states = {name: status_by_exit_code[data.exit_code_by_key[name]] for name in tried.get(module, [])}
-            count = Counter(mutants=len(data.exit_code_by_key), tried=len(states)) + Counter(states.values())
-            total += count
-            print(f"{module:24} {count['mutants']:8} {count['tried']:6}", *(f"{count[state]:9}" for state in STATES))
-            for name, state in states.items():
-                if state not in {"killed", "timeout"}:
-                    file.write(f"{name}: {state}\n{get_diff_for_mutant(name, path=data.path)}\n\n")
-    print(f"{'all':24} {total['mutants']:8} {total['tried']:6}", *(f"{total[state]:9}" for state in STATES))
-    print(f"What survived: {survivors}")
+def row(title: str, count: Counter[str]) -> str:
+    return f"{title:24} " + " ".join(f"{count[column]:9}" for column in COLUMNS)
 
 
 def main() -> None:
-    """Try a sample of each module's mutants, or of one module's."""
+    """Try a sample of each module's mutants, or of some modules'."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="*", help="only these, such as dynamics.prior")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "mutation")
     parser.add_argument("--each", type=int, default=25, help="how many mutants of a module are tried")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--module", action="append", help="only this one, such as dynamics.prior; may be repeated")
     said = parser.parse_args()
     work = said.folder.resolve() / "work"
     copy_project(work)
     os.chdir(work)
-    mutmut(FIRST)
-    wanted = {module: data for module, data in mutants().items() if module in (said.module or mutants())}
-    tried = {module: sample(data, module, said.each, said.seed) for module, data in wanted.items()}
-    mutmut(*(name for names in tried.values() for name in names))
-    report(tried, work.parent / "survivors.txt")
+    all_modules = [
+        f"{one.parent.name}.{one.stem}" for name in PACKAGES for one in sorted(Path("bids_flex", name).glob("*.py"))
+    ]
+    print(f"{'module':24} " + " ".join(f"{column:>9}" for column in COLUMNS), flush=True)
+    total: Counter[str] = Counter()
+    with (work.parent / "survivors.txt").open("w", encoding="utf8") as file:
+        for module in said.modules or all_modules:
+            count = attempt(module, said.each, said.seed, file)
+            total += count
+            if count:
+                print(row(module, count), flush=True)
+    print(row("all", total))
+    print(f"What survived: {work.parent / 'survivors.txt'}")
 
 
 if __name__ == "__main__":

@@ -112,7 +112,11 @@ def test_a_phenotype_with_a_measures_name_gets_its_own_before_it(out, bids):
         ("participants.tsv", "participant_id x\nsub-01 9\nsub-01 8", "more than one row for 01"),
         ("participants.tsv", "id x\nsub-01 9", "has no column participant_id; it has id, x"),
         ("participants.tsv", "participant_id x\nn/a 9", "line 2 has no participant_id"),
-        ("participants.tsv", "participant_id x\nsub-01 9 8", "more values than its header"),
+        ("participants.tsv", "participant_id x\nsub-01 9 8", "line 2 has 3 values, the first line has 2 names"),
+        ("participants.tsv", 'participant_id x\n"sub-01" 9 8', "more values than its header"),
+        ("participants.tsv", "participant_id x y\nsub-01 9 8\n\nsub-02 9", "line 4 has 2 values, the first line has 3"),
+        ("participants.tsv", "participant_id x x\nsub-01 9 8", "more than one column x: rename or remove one"),
+        ("participants.tsv", "participant_id x\nsub-01 9\0", "participants.tsv holds NUL bytes"),
         ("participants.tsv", "participant_id x\nsub-77 9", "nobody with results is in participants.tsv"),
         ("phenotype/a.tsv", "participant_id x\nsub-01 9\nsub-01 8", "a.tsv has more than one row for 01"),
         (

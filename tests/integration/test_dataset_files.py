@@ -126,6 +126,7 @@ def judge(attack: Attack, folder: Path, way: Corruption | None) -> tuple[str, st
     if code:
         # what is wrong with the whole of a run is told of the run
         named = spoilt.name in said or (code == 1 and spoilt.name.startswith(RUN) and RUN in said)
+        named |= "_atlas-Sim_" in spoilt.name and "atlas Sim" in said
         return ("named" if named else "unnamed"), said
     return "done", said
 
@@ -145,6 +146,7 @@ def try_all(attack: Attack, tmp_path: Path) -> Counter[str]:
         count[state] += 1
         if state not in {"named", "the same"}:
             wrong[way.name] = f"{state}: {said[-400:]}"
+            print(attack.file, way.name, wrong[way.name], flush=True)
     print(attack.file, dict(count))
     expected = {name: text for name, text in wrong.items() if not (text.startswith("other results") and OTHER in name)}
     assert expected == {}
@@ -198,6 +200,13 @@ MODEL = {
 }
 
 
+MEANINGS = {
+    "antidepressant": {"LongName": "x", "Levels": {"user": "x", "nonuser": "y", "control": "z"}},
+    "sex": {"Levels": ["M", "F"]},
+    "age": {"Description": "x", "Units": "year", "Minimum": 0, "Maximum": 120},
+}
+
+
 def compare_groups(copy, out):
     return [copy, out, "group", "--groups", "antidepressant", "--covariates", "age", *FEW]
 
@@ -211,8 +220,11 @@ def of_model(copy, out):
 
 
 GROUP = {
-    "participants.tsv": (compare_groups, table_ways("participants.tsv", 0, 1)),
-    "participants.json": (compare_groups, json_ways("participants.json")),
+    "participants.tsv": (compare_groups, table_ways("participants.tsv", 0, 3)),
+    "participants.json": (
+        compare_groups,
+        [*json_ways("participants.json"), *odd_ways("participants.json", MEANINGS, as_json, 5)],
+    ),
     "sessions.tsv": (collect("--unit", "session"), table_ways("sessions.tsv", 0, 2)),
     "sessions.json": (collect("--unit", "session"), json_ways("sessions.json")[::2]),
     "phenotype/bai.tsv": (collect(), table_ways("bai.tsv", 0, 1)),
