@@ -18,7 +18,7 @@ author = "The bids_flex developers"
 version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_gallery.gen_gallery"]
 html_theme = "furo"
-exclude_patterns = ["_build", "examples/sg_execution_times.rst", "sg_execution_times.rst"]
+exclude_patterns = ["_build", "examples/sg_execution_times.rst", "sg_execution_times.rst", "gallery/numbers.md"]
 autodoc_typehints = "description"
 myst_enable_extensions = ["colon_fence"]
 # links to headings are checked like links to pages

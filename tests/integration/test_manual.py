@@ -56,7 +56,8 @@ def readme_commands():
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A study with the column that README compares by."""
-    root = simulate_dataset(tmp_path_factory.mktemp("manual") / "study", SimulationSettings(**SIZES))
+    root = tmp_path_factory.mktemp("manual") / "study"
+    run(["bids_flex-simulate", str(root), *(f"--{name.replace('_', '-')}={size}" for name, size in SIZES.items())])
     people = pd.read_csv(root / "participants.tsv", sep="\t")
     people["diagnosis"] = np.where(people["group"] == "control", "control", "patient")
     people.to_csv(root / "participants.tsv", sep="\t", index=False)
@@ -81,7 +82,7 @@ def of_make(target):
 
 def test_every_command_of_readme_is_known_here():
     """A command that nobody has tried does not get into README."""
-    known = (r"make (demo|test|image)", r"alias bids_flex=.*", r"bids_flex /data /out (participant|group) .*")
+    known = (r"make (demo|test|image|docs)", r"alias bids_flex=.*", r"bids_flex /data /out (participant|group) .*")
     known += (
         r"docker run .* bids_flex-simulate bids_flex /study",
         r"pip install \.",
@@ -131,9 +132,11 @@ def test_make_demo_calls_what_is_there():
     assert "antidepressant" in group
 
 
-@pytest.mark.parametrize("target", ["test", "image"])
+@pytest.mark.parametrize("target", ["test", "image", "docs"])
 def test_the_other_targets_of_readme_exist(target):
-    assert {"test": "pytest", "image": "docker build"}[target] in run(["make", "-n", f"VENV={BIN.parent}", target])
+    assert {"test": "pytest", "image": "docker build", "docs": "sphinx"}[target] in run(
+        ["make", "-n", f"VENV={BIN.parent}", target]
+    )
 
 
 def test_links_to_files_lead_to_files():
