@@ -15,6 +15,8 @@ from bids_flex import __version__
 
 project = "bids_flex"
 author = "The bids_flex developers"
+copyright = "The bids_flex developers, Apache-2.0"
+html_title = f"bids_flex {__version__}"
 version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_gallery.gen_gallery"]
 html_theme = "furo"

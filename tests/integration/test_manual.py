@@ -74,9 +74,9 @@ def run(words, folder=ROOT, **environment):
     return done.stdout
 
 
-def of_make(target):
+def of_make(target, *settings):
     """What make would do for a target, one command a line."""
-    text = run(["make", "-n", "--no-print-directory", f"VENV={BIN.parent}", target])
+    text = run(["make", "-n", "--no-print-directory", f"VENV={BIN.parent}", *settings, target])
     return [line for line in text.replace("\\\n", " ").splitlines() if line.lstrip("@").startswith(f"{BIN}/bids_flex")]
 
 
@@ -203,6 +203,19 @@ def test_the_commands_of_the_manual_run_one_after_the_other(page, tmp_path):
         simulate_dataset(tmp_path / "study", SimulationSettings(**SIZES))
     script = "\n".join(["set -e", *page_commands(page)])
     run(["bash", "-c", script], tmp_path, path=str(quick_program(tmp_path / "bin")))
+
+
+@pytest.mark.slow
+def test_the_tutorial_tells_the_numbers_that_the_demo_gives(tmp_path, monkeypatch):
+    """After ``make gallery`` it does again, if they have changed; then its sentences want to be read again, too."""
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    from make_gallery import write_numbers
+
+    for line in of_make("demo", f"DEMO={tmp_path}"):
+        run(shlex.split(line.lstrip("@")))
+    write_numbers(tmp_path / "out", tmp_path)
+    told = (ROOT / "docs" / "gallery" / "numbers.md").read_text(encoding="utf8")
+    assert (tmp_path / "numbers.md").read_text(encoding="utf8") == told
 
 
 @pytest.mark.slow
