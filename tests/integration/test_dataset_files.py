@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 RUN = "sub-01_task-rest"
 SECONDS = 150
+VALID = ("other results", "unnamed")
 ONE = ["--engine", "prior", "--n-surrogates", "0", "--no-reports"]
 FEW = ["--n-permutations", "49", "--no-reports"]
 
@@ -127,6 +128,7 @@ def judge(attack: Attack, folder: Path, way: Corruption | None) -> tuple[str, st
         # what is wrong with the whole of a run is told of the run
         named = spoilt.name in said or (code == 1 and spoilt.name.startswith(RUN) and RUN in said)
         named |= "_atlas-Sim_" in spoilt.name and "atlas Sim" in said
+        named |= spoilt.name.endswith(".dtseries.nii") and "(*_bold.dtseries.nii)" in said
         return ("named" if named else "unnamed"), said
     return "done", said
 
@@ -148,8 +150,8 @@ def try_all(attack: Attack, tmp_path: Path) -> Counter[str]:
             wrong[way.name] = f"{state}: {said[-400:]}"
             print(attack.file, way.name, wrong[way.name], flush=True)
     print(attack.file, dict(count))
-    expected = {name: text for name, text in wrong.items() if not (text.startswith("other results") and OTHER in name)}
-    assert expected == {}
+    # another valid file is another question, whose answer may be other results or a refusal in words
+    assert {name: text for name, text in wrong.items() if not (OTHER in name and text.startswith(VALID))} == {}
     return count
 
 
