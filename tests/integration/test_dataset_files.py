@@ -151,7 +151,11 @@ def try_all(attack: Attack, tmp_path: Path) -> Counter[str]:
             print(attack.file, way.name, wrong[way.name], flush=True)
     print(attack.file, dict(count))
     # another valid file is another question, whose answer may be other results or a refusal in words
-    assert {name: text for name, text in wrong.items() if not (OTHER in name and text.startswith(VALID))} == {}
+    # (and a displacement that does not fit its series is n/a)
+    free = attack.file.endswith("_motion.tsv")
+    assert {
+        name: text for name, text in wrong.items() if not ((free or OTHER in name) and text.startswith(VALID))
+    } == {}
     return count
 
 
