@@ -274,6 +274,7 @@ def one(tmp_path_factory):
     """A tiny study of one person, with a filter, settings and a strategy, and series and greyordinates of others."""
     study = make_study(tmp_path_factory.mktemp("one") / "bids", participants=1, seed=3, **TINY)
     root = study.root
+    (root / f"{ATLAS}.json").write_bytes(as_json({"Space": "MNI152NLin2009cAsym"}))
     (root / "filter.json").write_bytes(as_json(FILTER))
     (root / "settings.toml").write_bytes(as_toml(SETTINGS))
     (root / "strategy.toml").write_bytes(as_toml(STRATEGY))
