@@ -52,7 +52,7 @@ def doubled(place: int) -> Spoil:
 TABLES: dict[str, Spoil] = {
     "empty": lambda c: b"",
     "only newlines": lambda c: b"\n\n\n",
-    "header alone": lines(lambda t: t[:1]),
+    f"{OTHER}header alone": lines(lambda t: t[:1]),
     f"{OTHER}no header": lines(lambda t: t[1:]),
     f"{OTHER}header twice": lines(lambda t: [t[0], *t]),
     "one row too long": in_line(2, lambda row: row + "\t7\t8"),
