@@ -160,7 +160,7 @@ def numbers(values: pd.Series, name: str) -> Floats:
     Raises
     ------
     DatasetFileError
-        When it holds text; the message shows one such value.
+        When it holds text or infinity; the message shows one such value.
     """
     import pandas as pd
 
@@ -171,7 +171,10 @@ def numbers(values: pd.Series, name: str) -> Floats:
         raise DatasetFileError(
             f"column {name} holds {what} ({values[wrong].iloc[0]!r}): correct it, or write n/a for missing"
         )
-    return np.asarray(read.to_numpy(dtype=np.float64))
+    found = np.asarray(read.to_numpy(dtype=np.float64))
+    if (endless := np.isinf(found)).any():
+        raise DatasetFileError(f"column {name} holds {values[endless].iloc[0]!r}: correct it, or write n/a for missing")
+    return found
 
 
 def _covariate(values: pd.Series, name: str, *, as_category: bool) -> list[tuple[str, Floats]]:

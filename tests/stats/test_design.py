@@ -6,6 +6,7 @@ import pytest
 
 from bids_flex import stats
 from bids_flex.errors import DatasetFileError, UsageError
+from bids_flex.stats.design import numbers
 
 
 def people(n=30, seed=0):
@@ -66,3 +67,9 @@ def test_an_unknown_contrast_lists_the_levels():
     design = stats.make_design(people(), "drug")
     with pytest.raises(UsageError, match=r"no contrast of drug.*\(control, nonuser, user\)"):
         stats.parse_contrasts(design, ["user - placebo"])
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "1e999"])
+def test_infinity_is_no_value_of_a_covariate(value):
+    with pytest.raises(DatasetFileError, match=f"column age holds '{value}'"):
+        numbers(pd.Series(["31", value, None]), "age")
