@@ -44,12 +44,13 @@ COPY docker/bill_of_materials.py /tmp/bill_of_materials.py
 RUN /opt/tools/bin/cyclonedx-py environment --output-reproducible --of JSON -o /tmp/python.json /opt/bids_flex/bin/python \
  && python3 /tmp/bill_of_materials.py /tmp/python.json /tmp/dpkg-status > /opt/bids_flex/sbom.cdx.json
 
+# a folder that is mounted at /scratch takes intermediate files; without one they go to /tmp
 FROM runtime
 COPY --from=build /opt/bids_flex /opt/bids_flex
 COPY --from=build /opt/cache /opt/cache
 COPY --from=build /opt/templateflow /opt/templateflow
 ENV PATH=/opt/bids_flex/bin:$PATH PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 LC_ALL=C.UTF-8 \
-    TEMPLATEFLOW_HOME=/opt/templateflow MPLCONFIGDIR=/opt/cache/matplotlib NO_ET=1
+    TEMPLATEFLOW_HOME=/opt/templateflow MPLCONFIGDIR=/opt/cache/matplotlib NO_ET=1 TMPDIR=/scratch
 ARG VERSION=0
 ARG REVISION=unknown
 ARG SOURCE=unknown

@@ -12,7 +12,12 @@ SCIENCE := signal dynamics stats
 # measured on simulated truth rather than against a clock: twenty minutes
 VALIDATION := benchmarks/nulls.py benchmarks/recovery.py
 
-.PHONY: help check env demo gallery test test-slow cluster-check coverage sanitize lint bench validation docs lock image clean
+# what is tried outside this folder: the rooms whose tests need nothing but the package
+ROOMS ?= tests/dynamics tests/signal tests/stats tests/bids
+TRIED = build/tried/$(notdir $(PYTHON))
+
+.PHONY: help check env demo gallery test test-slow cluster-check coverage sanitize lint bench validation docs dist test-dist test-lowest
+.PHONY: lock image image-archive container-check boutiques sbom check-outputs wheels publish-wheels publish-image clean
 
 help:
 	@echo "make demo       simulate a study, analyse it, compare its groups (pages and tables in $(DEMO)/out)"
@@ -26,8 +31,16 @@ help:
 	@echo "make validation the tables of docs/validation-dynamics.md"
 	@echo "make gallery    pictures of the demo's pages for the manual (needs chromium)"
 	@echo "make docs       the manual (build/docs)"
+	@echo "make dist       source and binary distribution (dist/)"
+	@echo "make test-dist  that one, built and installed in an empty environment of PYTHON, with the newest dependencies"
+	@echo "make wheels     binary distributions of all Pythons (build/wheels; needs docker and a network)"
+	@echo "make check-outputs  what make demo wrote, before the validator of BIDS and our own"
+	@echo "make test-lowest  the oldest dependencies that pyproject.toml allows"
 	@echo "make lock       renew requirements.lock from pyproject.toml"
-	@echo "make image      the container image"
+	@echo "make image      the container image (IMAGE, BASE_IMAGE, PREFETCH_ATLASES may be given)"
+	@echo "make container-check  calls of that image as on a locked-down cluster"
+	@echo "make boutiques  the description of the command line for CBRAIN and Nipoppy (boutiques/)"
+	@echo "make sbom       what is in that image, as CycloneDX (build/sbom.cdx.json)"
 
 # what a fresh Debian or Ubuntu lacks, in one line to paste
 check:
@@ -95,6 +108,33 @@ docs: env
 	@$(BIN)/sphinx-build -W --keep-going -q docs build/docs
 	@echo "Manual: build/docs/index.html"
 
+dist: env
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation
+	@$(BIN)/twine check --strict dist/*
+
+# as a user would: pip builds the wheel from the sdist, and the tests are those of the sdist
+test-dist: dist
+	@rm -rf $(TRIED) && mkdir -p $(TRIED)/source
+	@tar -xzf dist/*.tar.gz --strip-components 1 -C $(TRIED)/source
+	@$(PYTHON) -m venv $(TRIED)/env
+	@$(TRIED)/env/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(TRIED)/wheel dist/*.tar.gz
+	@$(TRIED)/env/bin/python -m pip install --quiet --only-binary numpy,scipy "$$(echo $(TRIED)/wheel/*.whl)[test]"
+	@$(TRY)
+
+# of the oldest Python, too; pip's own oldest is not asked for, hence uv
+test-lowest: TRIED = build/tried/lowest
+test-lowest: dist
+	@rm -rf $(TRIED) && mkdir -p $(TRIED)/source
+	@tar -xzf dist/*.tar.gz --strip-components 1 -C $(TRIED)/source
+	@$(BIN)/uv venv --quiet --python $(PYTHON) $(TRIED)/env
+	@$(BIN)/uv pip install --quiet --python $(TRIED)/env/bin/python --resolution lowest-direct "$(TRIED)/source[test]"
+	@$(TRY)
+
+# not `python -m pytest`, which would import the package from the folder rather than from the environment
+TRY = cd $(TRIED)/source && ../env/bin/bids_flex --version && ../env/bin/pytest -q -p no:cacheprovider -n $(JOBS) --dist worksteal \
+  -m "not slow and not cluster and not container" $(ROOMS)
+
 # everything a developer needs; of these, what the app needs to run, and what builds it (the image uses these two)
 COMPILE = $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --quiet \
   --no-annotate --custom-compile-command "make lock"
@@ -103,8 +143,48 @@ lock:
 	@$(COMPILE) -c requirements.lock --extra harmonise --no-emit-package bids-flex pyproject.toml -o requirements-run.lock
 	@$(COMPILE) -c requirements.lock --group build -o requirements-build.lock
 
+# unset, BASE_IMAGE and PREFETCH_ATLASES have the defaults that Dockerfile states; an empty PREFETCH_ATLASES fetches none
+IMAGE ?= bids_flex
+ARGUMENTS := VERSION=$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' bids_flex/__init__.py) \
+  REVISION=$(shell git rev-parse HEAD 2>/dev/null) $(if $(SOURCE),SOURCE=$(SOURCE)) $(if $(BASE_IMAGE),BASE_IMAGE=$(BASE_IMAGE))
+ATLASES := $(if $(filter undefined,$(origin PREFETCH_ATLASES)),,--build-arg "PREFETCH_ATLASES=$(PREFETCH_ATLASES)")
 image:
-	docker build --network=host -t bids_flex .
+	@docker build --network=host -t $(IMAGE) $(ARGUMENTS:%=--build-arg %) $(ATLASES) $(CACHE) .
+
+# the strict calls of docs/docker.md, with the image that `make image` built
+container-check: env
+	@BIDS_FLEX_IMAGE=$(IMAGE) $(BIN)/python -m pytest -q -m container tests/container
+
+boutiques: env
+	@$(BIN)/python docs/make_boutiques.py
+
+sbom:
+	@mkdir -p build
+	@docker run --rm --network none --entrypoint cat $(IMAGE) /opt/bids_flex/sbom.cdx.json > build/sbom.cdx.json
+	@echo "Bill of materials (CycloneDX): build/sbom.cdx.json"
+
+image-archive:
+	@mkdir -p $(dir $(ARCHIVE)) && docker save -o $(ARCHIVE) $(IMAGE)
+
+# what `make demo` wrote, before the validator of BIDS and our own check
+check-outputs: env
+	@$(BIN)/bids-validator-deno $(DEMO)/out
+	@$(BIN)/bids_flex-check $(DEMO)/out
+
+# binary distributions for Pythons 3.11 to 3.13 and old Linuxes: needs docker and a network
+wheels: env
+	@$(BIN)/cibuildwheel --output-dir build/wheels
+
+# releases: TWINE_USERNAME, TWINE_PASSWORD and a `docker login` come from the context of the job
+publish-wheels: dist
+	@$(BIN)/twine check --strict build/wheels/*
+	@$(BIN)/twine upload --non-interactive build/wheels/* dist/*.tar.gz
+
+publish-image:
+	@for arch in amd64 arm64; do docker load -q -i build/image-$$arch.tar && docker tag $(IMAGE) $(REGISTRY):$(TAG)-$$arch \
+	  && docker push -q $(REGISTRY):$(TAG)-$$arch || exit 1; done
+	@docker manifest create $(REGISTRY):$(TAG) $(REGISTRY):$(TAG)-amd64 $(REGISTRY):$(TAG)-arm64
+	@docker manifest push $(REGISTRY):$(TAG) | tee build/digests.txt
 
 clean:
-	rm -rf build $(VENV)
+	rm -rf build dist $(VENV)

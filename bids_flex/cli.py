@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bids_flex import __version__
 from bids_flex.checks import check
 from bids_flex.config import ENGINES, PRESETS, Config, from_dict, read_toml, to_dict
-from bids_flex.errors import BidsFlexError, UsageError
+from bids_flex.errors import BidsFlexError, UsageError, unreachable
 from bids_flex.group_options import add_group
 from bids_flex.input_options import add_input
 from bids_flex.interrupts import Interrupted, Interrupts
@@ -368,6 +368,10 @@ def main(words: Sequence[str] | None = None) -> int:
         except BidsFlexError as error:
             print(f"bids_flex: error: {error}", file=sys.stderr)
             return error.exit_code
+        except PermissionError as error:
+            closed = unreachable(error)
+            print(f"bids_flex: error: {closed}", file=sys.stderr)
+            return closed.exit_code
         except Interrupted as stop:
             print(f"bids_flex: interrupted, exit code {stop.exit_code}", file=sys.stderr)
             return stop.exit_code

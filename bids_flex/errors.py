@@ -5,6 +5,7 @@ Every message tells what is wrong, where (file, column, participant) and what to
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
 
@@ -56,5 +57,9 @@ class OutputError(BidsFlexError):
     exit_code: ClassVar[int] = 73
 
 
-class BidsFlexWarning(UserWarning):
-    """Something that a reader of the results must know; it also goes into the sidecar."""
+def unreachable(error: PermissionError) -> MissingInputError:
+    """Say of a path that this user may not even look at it; asking whether a file exists may be refused anywhere."""
+    return MissingInputError(
+        f"{error.filename} cannot be reached ({error.strerror}): this is user {os.getuid()}; "
+        "check who may enter its folders"
+    )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -53,3 +55,18 @@ class Interrupts:
         """
         if self._number:
             raise Interrupted(self._number)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hear no further signal while a call that was asked to stop puts its things in order.
+
+    Schedulers ask every process of a job, and scripts ask once more on behalf of theirs: the second signal must not
+    break off what the first has begun.
+    """
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

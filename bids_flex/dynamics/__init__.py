@@ -9,29 +9,17 @@ from bids_flex.dynamics.domains import Domains, champ_domains
 from bids_flex.dynamics.landscape import Landscape, landscape_table, pool, quality_planes, recommend, sweep
 from bids_flex.dynamics.measures import (
     Cohesion,
-    allegiance,
     cohesion,
     community_sizes,
     dwell,
     flexibility,
-    integration,
-    network_allegiance,
-    normalised_integration,
     persistence,
     promiscuity,
     rarefied_promiscuity,
-    recruitment,
     switches_per_minute,
 )
-from bids_flex.dynamics.multilayer import (
-    Communities,
-    Modularity,
-    modularity,
-    multilayer_communities,
-    multilayer_quality,
-    quality_of,
-    window_quality,
-)
+from bids_flex.dynamics.modularity import Modularity, modularity, multilayer_quality, quality_of, window_quality
+from bids_flex.dynamics.multilayer import Communities, multilayer_communities
 from bids_flex.dynamics.nulls import (
     NullStatistics,
     SeriesSurrogates,
@@ -53,6 +41,13 @@ from bids_flex.dynamics.surrogates import (
     phase_surrogate,
     simulate_autoregression,
     var_surrogate,
+)
+from bids_flex.dynamics.together import (
+    allegiance,
+    integration,
+    network_allegiance,
+    normalised_integration,
+    recruitment,
 )
 from bids_flex.dynamics.windows import WindowPlan, plan_windows, to_volumes, window_taper
 

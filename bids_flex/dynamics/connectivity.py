@@ -60,6 +60,13 @@ def windowed_connectivity(ts: ArrayLike, plan: WindowPlan, estimator: Estimator 
         When the arguments do not fit together.
     RunError
         When a region has no variance in a window, or a value that is not finite.
+
+    Examples
+    --------
+    >>> from bids_flex import dynamics as d
+    >>> ts = np.random.default_rng(0).standard_normal((200, 10))
+    >>> d.windowed_connectivity(ts, d.plan_windows(200, tr=2.0, length=60, step=10)).shape
+    (35, 10, 10)
     """
     fill, regions = _estimator(ts, plan, estimator)
     out = np.empty((plan.n_windows, regions, regions))
@@ -69,7 +76,16 @@ def windowed_connectivity(ts: ArrayLike, plan: WindowPlan, estimator: Estimator 
 
 
 def iter_windowed_connectivity(ts: ArrayLike, plan: WindowPlan, estimator: Estimator = "pearson") -> Iterator[Floats]:
-    """Compute the same in blocks of consecutive windows, none larger than 4 MiB or one window."""
+    """Compute the same in blocks of consecutive windows, none larger than 4 MiB or one window.
+
+    Examples
+    --------
+    >>> from bids_flex import dynamics as d
+    >>> ts = np.random.default_rng(0).standard_normal((200, 10))
+    >>> plan = d.plan_windows(200, tr=2.0, length=60, step=10)
+    >>> sum(len(block) for block in d.iter_windowed_connectivity(ts, plan))
+    35
+    """
     fill, regions = _estimator(ts, plan, estimator)
 
     def computed(rows: slice) -> Floats:
@@ -101,6 +117,11 @@ def static_correlation(ts: ArrayLike, keep: ArrayLike | None = None) -> Floats:
         When the arguments do not fit together.
     RunError
         When a region has no variance, or a value that is not finite.
+
+    Examples
+    --------
+    >>> static_correlation([[1, 2], [2, 4], [3, 6]]).round(6).tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
     """
     kept = np.ones(len(np.asarray(ts)), dtype=bool) if keep is None else np.asarray(keep, dtype=bool)
     series = _checked(ts, kept)[kept]

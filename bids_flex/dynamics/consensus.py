@@ -65,6 +65,12 @@ def consensus_communities(labels: ArrayLike, seed: int = 0, threads: int | None 
     References
     ----------
     doi 10.1063/1.4790830
+
+    Examples
+    --------
+    >>> several = [[[1, 1, 1, 1, 2, 2, 2, 2]]] * 9 + [[[1, 1, 1, 2, 2, 2, 2, 2]]]
+    >>> consensus_communities(several).tolist()
+    [[1, 1, 1, 1, 2, 2, 2, 2]]
     """
     stack = _checked(labels, 3)
     if len(stack) == 1:

@@ -72,6 +72,12 @@ def champ_domains(planes: ArrayLike, gamma_range: tuple[float, float], omega_ran
     References
     ----------
     doi 10.3390/a10030093
+
+    Examples
+    --------
+    >>> domains = champ_domains([[1, -1, 0], [0, 0, 0]], gamma_range=(0, 2), omega_range=(0, 1))
+    >>> domains.partition.tolist(), domains.share.tolist()
+    ([0, 1], [0.5, 0.5])
     """
     given = np.asarray(planes, dtype=np.float64)
     if given.ndim != 2 or given.shape[1] != 3 or not len(given):

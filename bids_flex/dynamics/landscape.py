@@ -9,15 +9,8 @@ import numpy as np
 
 from bids_flex.dynamics.domains import Domains, centroid
 from bids_flex.dynamics.measures import flexibility
-from bids_flex.dynamics.multilayer import (
-    Communities,
-    Modularity,
-    Null,
-    Optimiser,
-    modularity,
-    multilayer_communities,
-    quality_of,
-)
+from bids_flex.dynamics.modularity import Modularity, Null, modularity, quality_of
+from bids_flex.dynamics.multilayer import Communities, Optimiser, multilayer_communities
 from bids_flex.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -119,6 +112,12 @@ def quality_planes(fc: ArrayLike, labels: ArrayLike, null: Null = "signed", a: f
     References
     ----------
     doi 10.3390/a10030093
+
+    Examples
+    --------
+    >>> block = np.kron(np.eye(2), np.ones((3, 3))) - np.eye(6)
+    >>> quality_planes([block, block], [[1, 1, 1, 2, 2, 2], [1, 1, 1, 2, 2, 2]]).round(6).tolist()
+    [24.0, -12.0, 12.0]
     """
     return _planes_of(_two_models(fc, null, a), np.asarray(labels))
 
@@ -161,6 +160,14 @@ def sweep(
         When the arguments make no sense.
     RunError
         When no window has any weight that the null model uses.
+
+    Examples
+    --------
+    >>> from bids_flex import dynamics as d
+    >>> block = np.kron(np.eye(2), np.ones((3, 3))) - np.eye(6)
+    >>> found = d.sweep([block, block], gammas=[0.5, 1], omegas=[0.5, 1], restarts=3)
+    >>> found.gamma.tolist(), found.n_communities_mean.tolist()
+    ([0.5, 0.5, 1.0, 1.0], [2.0, 2.0, 2.0, 2.0])
     """
     resolutions, couplings = _axis(gammas, "gammas"), _axis(omegas, "omegas")
     gamma, omega = (one.ravel() for one in np.meshgrid(resolutions, couplings, indexing="ij"))
@@ -203,6 +210,14 @@ def pool(landscapes: Sequence[Landscape]) -> Landscape:
     ------
     UsageError
         When there are none, or when grids or null models differ.
+
+    Examples
+    --------
+    >>> from bids_flex import dynamics as d
+    >>> block = np.kron(np.eye(2), np.ones((3, 3))) - np.eye(6)
+    >>> run = d.sweep([block, block], gammas=[0.5, 1], omegas=[1], restarts=3)
+    >>> d.pool([run, run]).two_m / run.two_m
+    2.0
     """
     if not landscapes:
         raise UsageError("no landscapes to pool; give at least 1")
@@ -263,6 +278,14 @@ def recommend(landscape: Landscape, domains: Domains) -> tuple[float, float]:
         When the domains are not those of the landscape.
     RunError
         When no domain qualifies.
+
+    Examples
+    --------
+    >>> from bids_flex import dynamics as d
+    >>> block = np.kron(np.eye(2), np.ones((3, 3))) - np.eye(6)
+    >>> found = d.sweep([block, block], gammas=[0.5, 1, 1.5], omegas=[0.5, 1], restarts=3)
+    >>> d.recommend(found, d.champ_domains(found.planes, (0.5, 1.5), (0.5, 1)))
+    (1.0, 0.75)
     """
     _matching(landscape, domains)
     for partition, vertices in zip(domains.partition, domains.vertices, strict=True):
@@ -296,6 +319,15 @@ def landscape_table(landscape: Landscape, domains: Domains) -> dict[str, NDArray
     ------
     UsageError
         When the domains are not those of the landscape.
+
+    Examples
+    --------
+    >>> from bids_flex import dynamics as d
+    >>> block = np.kron(np.eye(2), np.ones((3, 3))) - np.eye(6)
+    >>> found = d.sweep([block, block], gammas=[0.5, 1], omegas=[0.5, 1], restarts=3)
+    >>> table = d.landscape_table(found, d.champ_domains(found.planes, (0.5, 1), (0.5, 1)))
+    >>> table["domain"].tolist()
+    [1, 1, 1, 1]
     """
     _matching(landscape, domains)
     names = ("gamma", "omega", "quality_mean", "quality_sd", "quality_best", "n_communities_mean")

@@ -27,7 +27,7 @@ class Cohesion(NamedTuple):
     strength: NDArray[np.float64]
 
 
-def _labels(labels: ArrayLike) -> tuple[NDArray[np.int16], bool]:
+def checked_labels(labels: ArrayLike) -> tuple[NDArray[np.int16], bool]:
     """Check labels and give them a leading axis; tell whether they had none."""
     given = np.asarray(labels)
     if given.ndim not in {2, 3} or 0 in given.shape:
@@ -48,7 +48,7 @@ def _pairs(pairs: ArrayLike | None, windows: int) -> NDArray[np.bool_]:
     return given
 
 
-def _share(count: NDArray[Any], total: NDArray[Any]) -> Floats:
+def share(count: NDArray[Any], total: NDArray[Any]) -> Floats:
     """Divide; nothing by nothing is NaN."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(total > 0, count / total, np.nan))
@@ -90,9 +90,9 @@ def flexibility(labels: ArrayLike, pairs: ArrayLike | None = None) -> Floats:
     >>> flexibility([[1, 1], [1, 2], [1, 1]]).tolist()
     [0.0, 1.0]
     """
-    checked, single = _labels(labels)
+    checked, single = checked_labels(labels)
     total, changed = _counted(checked, _pairs(pairs, checked.shape[1]))
-    out = _share(changed, total)
+    out = share(changed, total)
     return out[0] if single else out
 
 
@@ -105,12 +105,23 @@ def switches_per_minute(flexibility: ArrayLike, step_s: float) -> Floats:
         Changes per step.
     step_s : float
         Step of the windows in seconds.
+
+    Examples
+    --------
+    >>> switches_per_minute([0.1, 0.2], step_s=30).tolist()
+    [0.2, 0.4]
     """
     return np.asarray(flexibility, dtype=np.float64) * (60.0 / step_s)
 
 
 def persistence(labels: ArrayLike, pairs: ArrayLike | None = None) -> Floats:
-    """Compute 1 - mean flexibility over regions (Bazzi et al. 2016, doi 10.1137/15M1009615); shape () or (R,)."""
+    """Compute 1 - mean flexibility over regions (Bazzi et al. 2016, doi 10.1137/15M1009615); shape () or (R,).
+
+    Examples
+    --------
+    >>> float(persistence([[1, 1], [1, 2], [1, 1]]))
+    0.5
+    """
     return np.asarray(1.0 - np.nanmean(flexibility(labels, pairs), axis=-1))
 
 
@@ -137,8 +148,13 @@ def promiscuity(labels: ArrayLike, n_communities: int | None = None) -> Floats:
     References
     ----------
     doi 10.1103/PhysRevE.94.032908
+
+    Examples
+    --------
+    >>> promiscuity([[1, 1, 1], [1, 2, 2], [1, 2, 3]]).tolist()
+    [0.0, 0.5, 1.0]
     """
-    checked, single = _labels(labels)
+    checked, single = checked_labels(labels)
     taken = _distinct(checked)
     communities = _community_count(checked, n_communities, int(taken.max()))
     spread = np.where(communities > 1, (taken - 1) / np.maximum(communities - 1, 1), 0.0)
@@ -182,10 +198,15 @@ def rarefied_promiscuity(labels: ArrayLike, n_windows: int, n_communities: int |
     -------
     ndarray, shape (N,) or (R, N)
         Equal to promiscuity when m is the number of searched windows.
+
+    Examples
+    --------
+    >>> rarefied_promiscuity([[1, 1], [1, 2], [1, 2]], n_windows=2).round(3).tolist()
+    [0.0, 0.667]
     """
     from scipy.special import gammaln
 
-    checked, single = _labels(labels)
+    checked, single = checked_labels(labels)
     if n_windows < 1:
         raise UsageError(f"n_windows is {n_windows}; it must be at least 1")
     searched = (checked > 0).sum(axis=1).astype(float)
@@ -225,15 +246,21 @@ def cohesion(labels: ArrayLike, pairs: ArrayLike | None = None) -> Cohesion:
     References
     ----------
     doi 10.1016/j.neuroimage.2016.05.078
+
+    Examples
+    --------
+    >>> found = cohesion([[1, 1, 1], [2, 2, 3]])
+    >>> found.cohesion.tolist(), found.disjointedness.tolist(), found.strength.tolist()
+    ([1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0])
     """
-    checked, single = _labels(labels)
+    checked, single = checked_labels(labels)
     counting = _pairs(pairs, checked.shape[1])
     shape = (checked.shape[0], checked.shape[2])
     changed, mutual, strength = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     _kernels.count_changes(checked, counting, changed, mutual, strength)
     total = _counted(checked, counting)[0]
     counts = np.where(total > 0, strength, np.nan)
-    found = (_share(mutual, total), _share(changed - mutual, total), counts)
+    found = (share(mutual, total), share(changed - mutual, total), counts)
     return Cohesion(*(one[0] for one in found)) if single else Cohesion(*found)
 
 
@@ -253,109 +280,28 @@ def dwell(labels: ArrayLike, step_minutes: float, pairs: ArrayLike | None = None
     -------
     ndarray, shape (N,) or (R, N)
         Minutes: windows divided by stays, times the step.
+
+    Examples
+    --------
+    >>> dwell([[1, 1], [1, 2], [1, 1]], step_minutes=0.5).tolist()
+    [1.5, 0.5]
     """
-    checked, single = _labels(labels)
+    checked, single = checked_labels(labels)
     windows = (checked > 0).sum(axis=1)
     total, changed = _counted(checked, _pairs(pairs, checked.shape[1]))
     # every pair without a change joins two windows into one stay
-    out = _share(windows * step_minutes, windows - (total - changed))
+    out = share(windows * step_minutes, windows - (total - changed))
     return out[0] if single else out
 
 
 def community_sizes(labels: ArrayLike, n_communities: int) -> NDArray[np.int64]:
-    """Count the regions of communities 1..K in every window; shape (W, K) or (R, W, K)."""
-    checked, single = _labels(labels)
+    """Count the regions of communities 1..K in every window; shape (W, K) or (R, W, K).
+
+    Examples
+    --------
+    >>> community_sizes([[1, 1, 2], [1, 2, 2]], n_communities=2).tolist()
+    [[2, 1], [1, 2]]
+    """
+    checked, single = checked_labels(labels)
     out = np.stack([(checked == label).sum(axis=2) for label in range(1, n_communities + 1)], axis=2)
     return np.asarray(out[0] if single else out)
-
-
-def allegiance(labels: ArrayLike) -> Floats:
-    """Compute the share of windows (and of restarts) in which two regions share a community (Bassett et al. 2015).
-
-    Parameters
-    ----------
-    labels : array of int, shape (W, N) or (R, W, N)
-        Communities; 0 where a region was not searched.
-
-    Returns
-    -------
-    ndarray, shape (N, N)
-        Symmetric with unit diagonal; windows count in which both regions were searched, NaN without any.
-
-    References
-    ----------
-    doi 10.1038/nn.3993
-    """
-    checked, _ = _labels(labels)
-    regions = checked.shape[2]
-    together = np.zeros((regions, regions), dtype=np.int64)
-    _kernels.count_together(checked, together)
-    searched = (checked > 0).reshape(-1, regions).astype(np.float64)
-    return _share(together, searched.T @ searched)
-
-
-def recruitment(allegiance: ArrayLike, networks: ArrayLike) -> Floats:
-    """Compute a region's mean allegiance with the other members of its network (Mattar et al. 2015).
-
-    Parameters
-    ----------
-    allegiance : array, shape (N, N)
-        As of :func:`allegiance`; NaN entries are left out.
-    networks : array of int, shape (N,)
-        Network of each region.
-
-    Returns
-    -------
-    ndarray, shape (N,)
-        NaN for the only region of a network.
-
-    References
-    ----------
-    doi 10.1371/journal.pcbi.1004533
-    """
-    values, same = _within(allegiance, networks)
-    return _masked_mean(values, same & ~np.eye(len(values), dtype=bool))
-
-
-def integration(allegiance: ArrayLike, networks: ArrayLike) -> Floats:
-    """Compute a region's mean allegiance with all regions outside its network (Mattar et al. 2015); shape (N,)."""
-    values, same = _within(allegiance, networks)
-    return _masked_mean(values, ~same)
-
-
-def network_allegiance(allegiance: ArrayLike, networks: ArrayLike) -> Floats:
-    """Average allegiance over pairs of different regions, one of each network.
-
-    Returns
-    -------
-    ndarray, shape (K, K)
-        Networks in ascending order; the diagonal is the networks' recruitment.
-    """
-    values, same = _within(allegiance, networks)
-    number = np.asarray(networks)
-    member = (number[:, None] == np.unique(number)).astype(float)
-    counts = np.isfinite(values) & ~np.eye(len(same), dtype=bool)
-    return _share(member.T @ np.where(counts, values, 0.0) @ member, member.T @ counts @ member)
-
-
-def normalised_integration(allegiance: ArrayLike, networks: ArrayLike) -> Floats:
-    """Divide the integration of two networks by the root of their recruitments (Mattar et al. 2015); shape (K, K)."""
-    between = network_allegiance(allegiance, networks)
-    own = np.sqrt(np.diag(between))
-    return _share(between, np.outer(own, own))
-
-
-def _within(allegiance: ArrayLike, networks: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-    """Check an allegiance matrix and tell which of its pairs lie within a network."""
-    values, number = np.asarray(allegiance, dtype=np.float64), np.asarray(networks)
-    if number.ndim != 1 or values.shape != (number.size, number.size):
-        raise UsageError(
-            f"allegiance has shape {values.shape} and networks {number.shape}: they must be (N, N) and (N,)"
-        )
-    return values, number[:, None] == number
-
-
-def _masked_mean(values: Floats, mask: NDArray[np.bool_]) -> Floats:
-    """Average the finite entries of each row that a mask allows."""
-    counts = mask & np.isfinite(values)
-    return _share(np.where(counts, values, 0.0).sum(axis=1), counts.sum(axis=1))

@@ -130,6 +130,19 @@ def series_surrogates(
         When the arguments make no sense.
     RunError
         When ``var`` cannot be fitted.
+
+    Examples
+    --------
+    >>> from bids_flex import dynamics as d
+    >>> ts = np.random.default_rng(0).standard_normal((200, 5))
+    >>> plan, networks = d.plan_windows(200, tr=2.0, length=60, step=10), [1, 1, 1, 2, 2]
+    >>> def measure(series):
+    ...     labels, _ = d.prior_communities(d.windowed_connectivity(series, plan), networks)
+    ...     return {"flexibility": d.flexibility(labels).mean()}
+    >>> null = d.null_distribution(d.series_surrogates("phase", ts), measure, n=99, seed=1)
+    >>> told = d.compare(measure(ts), null)["flexibility"]
+    >>> bool(told.p > 0.05)
+    True
     """
     source = surrogates.checked_series(unfiltered)
     kept = np.ones(len(source), dtype=bool) if keep is None else np.asarray(keep, dtype=bool)
@@ -183,6 +196,14 @@ def window_surrogates(windows: NDArray[Any], plan: WindowPlan) -> Callable[[int]
     ------
     UsageError
         When windows overlap, or are not those of the plan.
+
+    Examples
+    --------
+    >>> from bids_flex import dynamics as d
+    >>> plan = d.plan_windows(90, tr=2.0, length=60, step=60)
+    >>> draw = d.window_surrogates(np.array([[1, 1], [1, 2], [2, 2]]), plan)
+    >>> sorted(draw(1).tolist())
+    [[1, 1], [1, 2], [2, 2]]
     """
     draw = partial(surrogates.permuted_windows, windows, plan)
     draw(0)
@@ -221,6 +242,12 @@ def null_distribution(
         When n is below 1, or names or shapes differ between surrogates.
     Exception
         Whatever the first surrogate that fails has raised; what has not started is then left out.
+
+    Examples
+    --------
+    >>> drawn = null_distribution(lambda seed: seed % 7, lambda draw: {"remainder": draw}, n=5)
+    >>> drawn["remainder"].shape
+    (5,)
     """
     if n < 1:
         raise UsageError(f"n is {n}; at least 1 surrogate is needed")
@@ -278,6 +305,12 @@ def compare(
     ------
     UsageError
         When a measure has no null values, or shapes do not fit.
+
+    Examples
+    --------
+    >>> told = compare({"flexibility": [0.5]}, {"flexibility": np.array([[0.1], [0.3]])})
+    >>> told["flexibility"].excess.round(3).tolist()
+    [0.3]
     """
     missing = sorted(set(observed) - set(null))
     if missing:
@@ -308,6 +341,12 @@ def null_statistics(observed: ArrayLike, null: ArrayLike, censored_share: float 
     ------
     UsageError
         When the shapes do not fit, there are fewer than two surrogates, or the share is none.
+
+    Examples
+    --------
+    >>> told = null_statistics(3.0, [1.0, 2.0, 3.0, 2.0])
+    >>> float(told.excess), float(told.p_hi), float(told.p)
+    (1.0, 0.4, 0.8)
     """
     value, drawn = np.asarray(observed, dtype=np.float64), np.asarray(null, dtype=np.float64)
     if drawn.shape[1:] != value.shape or len(drawn) < 2:

@@ -9,7 +9,8 @@ import numpy as np
 
 from bids_flex.dynamics.landscape import quality_planes
 from bids_flex.dynamics.measures import flexibility
-from bids_flex.dynamics.multilayer import Optimiser, modularity, multilayer_communities
+from bids_flex.dynamics.modularity import modularity
+from bids_flex.dynamics.multilayer import Optimiser, multilayer_communities
 from bids_flex.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -88,6 +89,14 @@ def pamfil_estimate(
     References
     ----------
     doi 10.1103/PhysRevE.94.052315, doi 10.1137/18M1231304
+
+    Examples
+    --------
+    >>> block = np.kron(np.eye(2), np.full((3, 3), 0.7)) + 0.1
+    >>> labels = [[1, 1, 1, 2, 2, 2], [1, 1, 1, 2, 2, 2], [1, 1, 2, 2, 2, 2]]
+    >>> gamma, omega = pamfil_estimate([block] * 3, labels)
+    >>> round(gamma, 2), round(omega, 2)
+    (0.89, 1.08)
     """
     _only_ng(null)
     given = np.asarray(labels)
@@ -175,6 +184,13 @@ def pamfil_fixed_point(
     References
     ----------
     doi 10.1137/18M1231304
+
+    Examples
+    --------
+    >>> block = np.kron(np.eye(2), np.full((3, 3), 0.7)) + 0.1
+    >>> found = pamfil_fixed_point([block] * 3)
+    >>> found.settled, found.labels[0].tolist(), found.omega
+    (True, [1, 1, 1, 2, 2, 2], inf)
     """
     if rounds < 1:
         raise UsageError(f"rounds is {rounds}; it must be at least 1")

@@ -47,6 +47,14 @@ def prior_communities(
     ------
     UsageError
         When shapes do not fit, a window is not finite and symmetric, or networks are not 1..K.
+
+    Examples
+    --------
+    >>> fc = np.zeros((1, 6, 6))
+    >>> fc[:, :2, :2] = fc[:, 2:, 2:] = 0.5
+    >>> labels, _ = prior_communities(fc, networks=[1, 1, 1, 2, 2, 2])
+    >>> labels.tolist()
+    [[1, 1, 2, 2, 2, 2]]
     """
     start = _checked_networks(networks)
     if fc.ndim != 3 or fc.shape[1:] != (start.size, start.size):

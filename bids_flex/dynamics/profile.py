@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_flex.dynamics import measures
+from bids_flex.dynamics import measures, together
 from bids_flex.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,6 +93,12 @@ def profile(
     ------
     UsageError
         When shapes or numbers make no sense.
+
+    Examples
+    --------
+    >>> measured = profile([[1, 1, 2], [1, 2, 2], [1, 1, 2]], networks=[1, 1, 2], step_s=30)
+    >>> measured.regions["flexibility"].tolist(), round(measured.whole["persistence"], 3)
+    ([0.0, 1.0, 0.0], 0.667)
     """
     stack = np.asarray(labels)
     stack = stack[None] if stack.ndim == 2 else stack
@@ -101,7 +107,7 @@ def profile(
         raise UsageError(f"step_s is {step_s}; it must be above 0 seconds")
     flexibility = measures.flexibility(stack, pairs)
     cohesion = measures.cohesion(stack, pairs)
-    allegiance = measures.allegiance(stack)
+    allegiance = together.allegiance(stack)
     regions = {
         "flexibility": flexibility.mean(axis=0),
         "switches_per_minute": measures.switches_per_minute(flexibility, step_s).mean(axis=0),
@@ -109,8 +115,8 @@ def profile(
         "cohesion": cohesion.cohesion.mean(axis=0),
         "disjointedness": cohesion.disjointedness.mean(axis=0),
         "cohesion_strength": cohesion.strength.mean(axis=0),
-        "recruitment": measures.recruitment(allegiance, number),
-        "integration": measures.integration(allegiance, number),
+        "recruitment": together.recruitment(allegiance, number),
+        "integration": together.integration(allegiance, number),
         "dwell": measures.dwell(stack, step_s / 60, pairs).mean(axis=0),
     }
     if rarefied_windows is not None:
@@ -160,5 +166,5 @@ def _between_networks(allegiance: Floats, number: NDArray[np.int64]) -> Floats:
     """Compute normalised integration, with rows and columns for absent networks."""
     there = np.unique(number) - 1
     whole = np.full((number.max(), number.max()), np.nan)
-    whole[np.ix_(there, there)] = measures.normalised_integration(allegiance, number)
+    whole[np.ix_(there, there)] = together.normalised_integration(allegiance, number)
     return whole

@@ -67,6 +67,13 @@ def phase_surrogate(ts: ArrayLike, seed: int) -> Floats:
     References
     ----------
     doi 10.1103/PhysRevLett.73.951
+
+    Examples
+    --------
+    >>> ts = np.random.default_rng(0).standard_normal((100, 3))
+    >>> other = phase_surrogate(ts, seed=1)
+    >>> np.allclose(np.corrcoef(other.T), np.corrcoef(ts.T)), np.allclose(other, ts)
+    (True, False)
     """
     series = checked_series(ts)
     volumes = len(series)
@@ -93,6 +100,12 @@ def fit_autoregression(ts: ArrayLike, kept_volumes: int | None = None) -> Autore
     ------
     RunError
         When there are fewer than 5 kept volumes per region, or the fit is not stationary.
+
+    Examples
+    --------
+    >>> ts = np.random.default_rng(0).standard_normal((100, 3))
+    >>> fit_autoregression(ts).coefficients.shape
+    (3, 3)
     """
     series = checked_series(ts)
     regions = series.shape[1]
@@ -128,6 +141,12 @@ def simulate_autoregression(model: Autoregression, volumes: int, seed: int) -> F
     Returns
     -------
     ndarray, shape (T, N)
+
+    Examples
+    --------
+    >>> model = fit_autoregression(np.random.default_rng(0).standard_normal((100, 3)))
+    >>> simulate_autoregression(model, volumes=250, seed=1).shape
+    (250, 3)
     """
     rng = np.random.default_rng(seed)
     drawn = model.residuals[rng.integers(0, len(model.residuals), BURN_IN + volumes)]
@@ -159,6 +178,12 @@ def var_surrogate(ts: ArrayLike, seed: int) -> Floats:
     ------
     RunError
         When there are fewer than 5 volumes per region, or the fit is not stationary.
+
+    Examples
+    --------
+    >>> ts = np.random.default_rng(0).standard_normal((100, 3))
+    >>> var_surrogate(ts, seed=1).shape
+    (100, 3)
     """
     return simulate_autoregression(fit_autoregression(ts), len(np.asarray(ts)), seed)
 
@@ -189,6 +214,12 @@ def iaaft_surrogate(ts: ArrayLike, seed: int) -> Floats:
     References
     ----------
     doi 10.1016/S0167-2789(00)00043-9
+
+    Examples
+    --------
+    >>> ts = np.random.default_rng(0).standard_normal((100, 3))
+    >>> np.array_equal(np.sort(iaaft_surrogate(ts, seed=1), axis=0), np.sort(ts, axis=0))
+    True
     """
     series = checked_series(ts)
     spectrum = np.fft.rfft(series, axis=0)
@@ -217,7 +248,14 @@ def _impose(values: Floats, series: Floats) -> Floats:
 
 
 def correlation_change(ts: ArrayLike, surrogate: ArrayLike) -> float:
-    """Compute the largest change of a static correlation between two sets of series."""
+    """Compute the largest change of a static correlation between two sets of series.
+
+    Examples
+    --------
+    >>> ts = np.random.default_rng(0).standard_normal((100, 3))
+    >>> correlation_change(ts, 2 * ts) < 1e-12
+    True
+    """
     first, second = (np.corrcoef(np.asarray(one, dtype=np.float64).T) for one in (ts, surrogate))
     return float(np.abs(first - second).max())
 
@@ -238,6 +276,13 @@ def permuted_windows(windows: NDArray[Any], plan: WindowPlan, seed: int) -> NDAr
     ------
     UsageError
         When windows overlap, since neighbours would no longer be alike, or are not those of the plan.
+
+    Examples
+    --------
+    >>> from bids_flex import dynamics as d
+    >>> plan = d.plan_windows(90, tr=2.0, length=60, step=60)
+    >>> sorted(d.permuted_windows(np.array([[1, 1], [1, 2], [2, 2]]), plan, seed=1).tolist())
+    [[1, 1], [1, 2], [2, 2]]
     """
     if plan.step < plan.length:
         raise UsageError(

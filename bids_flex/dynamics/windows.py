@@ -110,6 +110,14 @@ def plan_windows(
         When an argument makes no sense.
     RunError
         When not even one window fits, or none has enough data.
+
+    Examples
+    --------
+    >>> plan = plan_windows(n_volumes=200, tr=2.0, length=60, step=10)
+    >>> plan.n_windows, plan.length, plan.step
+    (35, 30, 5)
+    >>> plan_windows(200, tr=2.0, length=30, step=5, unit="volumes").n_windows
+    35
     """
     if not (tr > 0 and length > 0 and step > 0):
         raise UsageError(f"tr, length and step must be above 0, not {tr}, {length} and {step}")
@@ -161,6 +169,11 @@ def window_taper(length: int, shape: Shape) -> NDArray[np.float64]:
     ------
     UsageError
         For a shape that is not known.
+
+    Examples
+    --------
+    >>> window_taper(5, "gaussian").round(3).tolist()
+    [0.044, 0.458, 1.0, 0.458, 0.044]
     """
     from scipy.signal import windows
 

@@ -98,6 +98,12 @@ def load_atlas(choice: str, table: Path | None = None, space: str | None = None,
         When image or table are bad, or do not belong together.
     UsageError
         When an atlas is known, but not in this size, with these networks or on this template.
+
+    Examples
+    --------
+    >>> atlas = load_atlas("Dosenbach2010")
+    >>> len(atlas.labels), atlas.networks[0], atlas.coordinates.shape
+    (160, 'cerebellum', (160, 3))
     """
     known = None if Path(choice).exists() else find_entry(choice)
     if known is not None:
@@ -182,6 +188,11 @@ def named_atlas(name: str, labels: tuple[str, ...], table: Path | None = None, n
     ------
     MissingInputError, DatasetFileError
         When a table is missing or bad, or there is neither a table nor a name.
+
+    Examples
+    --------
+    >>> named_atlas("mine", ("LH_Vis_1", "LH_Vis_2", "RH_Default_1")).networks
+    ('Vis', 'Vis', 'Default')
     """
     if table is None and not labels:
         raise DatasetFileError(f"series of {name} have no names for their regions: name a table with --atlas-table")
@@ -207,6 +218,11 @@ def check_space(atlas: Atlas, space: str | None, *, force: bool = False) -> tupl
     ------
     RunError
         When they are known and differ: a neighbouring template mislabels about a tenth of the voxels.
+
+    Examples
+    --------
+    >>> check_space(load_atlas("Dosenbach2010"), "MNI152NLin6Asym")
+    ('Dosenbach2010: coordinates in MNI space on images in MNI152NLin6Asym; a mismatch cannot be ruled out',)
     """
     if atlas.space == space and space is not None:
         return ()
@@ -237,6 +253,13 @@ def labels_on_grid(atlas: Atlas, shape: tuple[int, ...], affine: NDArray[np.floa
     -------
     ndarray of int, shape ``shape``
         Labels as in ``atlas.index``, 0 for background.
+
+    Examples
+    --------
+    >>> affine = np.array([[3.0, 0, 0, -90], [0, 3, 0, -126], [0, 0, 3, -72], [0, 0, 0, 1]])
+    >>> grid = labels_on_grid(load_atlas("Dosenbach2010"), (61, 73, 61), affine)
+    >>> len(np.unique(grid)) - 1
+    160
     """
     if atlas.coordinates is not None:
         return _spheres(atlas.coordinates, atlas.index, shape, affine)

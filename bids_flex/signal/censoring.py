@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
 
 def non_steady_state_count(table: pd.DataFrame) -> int:
-    """Count the volumes at the start of a run before the signal is in steady state."""
+    """Count the volumes at the start of a run before the signal is in steady state.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> marked = {"non_steady_state_outlier00": [1, 0, 0], "non_steady_state_outlier01": [0, 1, 0]}
+    >>> non_steady_state_count(pd.DataFrame(marked))
+    2
+    """
     marked = [name for name in table if str(name).startswith("non_steady_state_outlier")]
     if not marked:
         return 0
@@ -22,12 +30,26 @@ def non_steady_state_count(table: pd.DataFrame) -> int:
 
 
 def framewise_displacement(table: pd.DataFrame) -> NDArray[np.float64]:
-    """Take framewise displacement in mm, shape (T,); NaN in the first volume, and everywhere without the column."""
+    """Take framewise displacement in mm, shape (T,); NaN in the first volume, and everywhere without the column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> framewise_displacement(pd.DataFrame({"framewise_displacement": [np.nan, 0.1, 0.7]})).tolist()
+    [nan, 0.1, 0.7]
+    """
     return _optional(table, "framewise_displacement")
 
 
 def std_dvars(table: pd.DataFrame) -> NDArray[np.float64]:
-    """Take standardised DVARS, shape (T,); NaN in the first volume, and everywhere without the column."""
+    """Take standardised DVARS, shape (T,); NaN in the first volume, and everywhere without the column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> std_dvars(pd.DataFrame({"std_dvars": [np.nan, 1.0, 2.0]})).tolist()
+    [nan, 1.0, 2.0]
+    """
     return _optional(table, "std_dvars")
 
 
@@ -78,6 +100,13 @@ def keep_mask(
     ------
     RunError
         When the table has neither of the columns, or one lacks values after the first volume, or has absurd ones.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"framewise_displacement": [np.nan, 0.1, 0.7, 0.1, 0.1]})
+    >>> keep_mask(table, fd_threshold_mm=0.5, dvars_threshold=1.5, source="example", after=1).tolist()
+    [True, True, False, False, True]
     """
     fd, dvars = framewise_displacement(table), std_dvars(table)
     _require_motion(fd, dvars, source, max(1, skip))
@@ -119,7 +148,14 @@ def _with_neighbours(bad: NDArray[np.bool_], before: int, after: int) -> NDArray
 
 
 def censoring_notes(table: pd.DataFrame) -> tuple[str, ...]:
-    """Say which measure of motion a table of confounds lacks, so that nothing was censored by it."""
+    """Say which measure of motion a table of confounds lacks, so that nothing was censored by it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> censoring_notes(pd.DataFrame({"framewise_displacement": [np.nan, 0.1], "std_dvars": [np.nan, 1.0]}))
+    ()
+    """
     measures = (("framewise_displacement", "framewise displacement"), ("std_dvars", "standardised DVARS"))
     return tuple(
         f"The table of confounds has no {what}: no volume was censored by it."

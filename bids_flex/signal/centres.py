@@ -31,6 +31,12 @@ def region_centres(atlas: Atlas) -> NDArray[np.float64]:
     -------
     ndarray, shape (N, 3)
         In mm; NaN where the atlas does not say where a region lies: on greyordinates, or of names alone.
+
+    Examples
+    --------
+    >>> from bids_flex import signal
+    >>> signal.region_centres(signal.load_atlas("Dosenbach2010"))[0].tolist()
+    [18.0, -81.0, -33.0]
     """
     if atlas.coordinates is not None:
         return atlas.coordinates

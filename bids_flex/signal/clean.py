@@ -129,6 +129,15 @@ def clean_series(
     ------
     RunError
         When too few degrees of freedom are left, or the band does not fit the repetition time.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> series, motion, keep = rng.standard_normal((300, 4)), rng.standard_normal((300, 6)), np.ones(300, dtype=bool)
+    >>> keep[50] = False
+    >>> cleaned = clean_series(series, motion, keep, tr=2.0)
+    >>> cleaned.series.shape, bool(np.isnan(cleaned.series[50]).all()), round(cleaned.degrees_of_freedom, 1)
+    ((300, 4), True, 101.6)
     """
     if low_pass_hz >= 0.5 / tr:
         raise RunError(
@@ -173,6 +182,11 @@ def take_clean(series: Floats, keep: NDArray[np.bool_]) -> Cleaned:
     ------
     RunError
         When every volume is censored.
+
+    Examples
+    --------
+    >>> take_clean(np.arange(8.0).reshape(4, 2), np.array([True, False, True, True])).series.tolist()
+    [[0.0, 1.0], [nan, nan], [4.0, 5.0], [6.0, 7.0]]
     """
     from scipy.signal import detrend
 
@@ -263,6 +277,12 @@ def degrees_of_freedom(
     ------
     RunError
         When it is less than 10.
+
+    Examples
+    --------
+    >>> confounds, keep = np.eye(300)[:, :6], np.ones(300, dtype=bool)
+    >>> round(degrees_of_freedom(confounds, keep, tr=2.0, high_pass_hz=0.01, low_pass_hz=0.1), 1)
+    102.0
     """
     kept_s = float(keep.sum()) * tr
     rank = 0

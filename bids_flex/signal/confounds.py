@@ -69,6 +69,13 @@ def join_confounds(table: pd.DataFrame, other: pd.DataFrame, source: str) -> pd.
     ------
     RunError
         When they differ in length, or in the values of a column that both have.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> joined = join_confounds(pd.DataFrame({"csf": [1.0, 2.0]}), pd.DataFrame({"mine": [0.0, 1.0]}), "example")
+    >>> list(joined)
+    ['csf', 'mine']
     """
     if len(other) != len(table):
         raise RunError(f"{source} has {len(other)} rows, fMRIPrep's table of confounds {len(table)}: not the same run")
@@ -110,6 +117,18 @@ def select_confounds(
     ------
     RunError
         When columns are missing, hold missing values after the first volume, or absurd ones.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from bids_flex import signal
+    >>> rng = np.random.default_rng(0)
+    >>> moves = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
+    >>> endings = ("", "_derivative1", "_power2", "_derivative1_power2")
+    >>> names = [move + ending for move in moves for ending in endings]
+    >>> table = pd.DataFrame(rng.standard_normal((9, 26)), columns=[*names, "csf", "white_matter"])
+    >>> signal.select_confounds(table, {}, signal.load_strategy("24P+2P"), "example", high_pass_hz=0.01).shape
+    (9, 26)
     """
     wanted = [name + ending for name in MOTION for ending in EXPANSIONS[strategy.motion]]
     for name in ("white_matter", "csf", "global_signal"):

@@ -87,6 +87,11 @@ def lag1_autocorrelation(series: Floats) -> Floats:
     -------
     ndarray, shape (N,)
         NaN for missing regions, and everywhere when fewer than 3 pairs of volumes are left.
+
+    Examples
+    --------
+    >>> lag1_autocorrelation(np.array([[1.0], [2.0], [3.0], [4.0]])).round(3).tolist()
+    [1.0]
     """
     found = np.full(series.shape[1], np.nan)
     present = np.isfinite(series).any(axis=0)
@@ -118,6 +123,13 @@ def temporal_snr(series: Floats, keep: NDArray[np.bool_]) -> Floats:
     -------
     ndarray, shape (N,)
         NaN for missing regions, and everywhere with fewer than 3 kept volumes.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> snr = temporal_snr(100 + rng.standard_normal((5000, 1)), np.ones(5000, dtype=bool))
+    >>> bool(95 < snr[0] < 105)
+    True
     """
     kept = series[keep]
     if len(kept) < 3:

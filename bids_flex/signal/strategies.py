@@ -69,7 +69,13 @@ class Strategy:
 
 
 def strategy_names() -> tuple[str, ...]:
-    """List the strategies that ship with bids_flex."""
+    """List the strategies that ship with bids_flex.
+
+    Examples
+    --------
+    >>> strategy_names()
+    ('24P+2P', '24P+acompcor', '36P', 'acompcor50', 'aroma', 'none', 'scrub', 'simple')
+    """
     folder = resources.files("bids_flex.data").joinpath("strategies")
     return tuple(sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")))
 
@@ -83,6 +89,11 @@ def load_strategy(choice: str) -> Strategy:
         When there is no such strategy.
     DatasetFileError
         When the file is wrong; the message names the entry.
+
+    Examples
+    --------
+    >>> load_strategy("scrub").min_segment
+    5
     """
     import tomllib
 

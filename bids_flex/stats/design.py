@@ -84,6 +84,15 @@ def make_design(
         When a column is absent, or named twice.
     DatasetFileError
         When the factor has one level, covariates are collinear or constant, or there are too few people.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> people = {"participant_id": [f"sub-{n}" for n in range(1, 7)], "age": [20, 30, 40, 25, 35, 45]}
+    >>> table = pd.DataFrame({**people, "group": ["patient"] * 3 + ["control"] * 3})
+    >>> design = make_design(table, "group", covariates=["age"])
+    >>> design.columns, design.matrix[0].tolist()
+    (('group.control', 'group.patient', 'age'), [0.0, 1.0, -12.5])
     """
     _check_columns(table, factor, covariates)
     used = table[[factor, *covariates]]
@@ -130,7 +139,14 @@ def variable(column: str, level: str) -> str:
 
 
 def level_names(values: pd.Series) -> pd.Series:
-    """Write levels as text; whole numbers without a fraction, however the table was read; missing ones stay missing."""
+    """Write levels as text; whole numbers without a fraction, however the table was read; missing ones stay missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> level_names(pd.Series([1.0, 2.0, np.nan])).tolist()
+    ['1', '2', nan]
+    """
 
     def name(value: object) -> object:
         return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
@@ -204,6 +220,14 @@ def parse_contrasts(design: Design, contrasts: Sequence[str] = ()) -> dict[str, 
     ------
     UsageError
         When a text is not the difference of two levels; the message lists them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> people = {"participant_id": ["sub-1", "sub-2", "sub-3", "sub-4"], "group": ["a", "a", "b", "b"]}
+    >>> weights = parse_contrasts(make_design(pd.DataFrame(people), "group"), ["b - a"])
+    >>> {name: row.tolist() for name, row in weights.items()}
+    {'b - a': [-1.0, 1.0]}
     """
     pairs = {f"{a} - {b}": (a, b) for a in design.levels for b in design.levels if a != b}
     if not contrasts:

@@ -49,6 +49,12 @@ def hedges_g(estimate: float, mse: float, unscaled_variance: float, df: int, con
     References
     ----------
     Hedges 1981, doi 10.3102/10769986006002107; Cumming & Finch 2001, doi 10.1177/0013164401614002
+
+    Examples
+    --------
+    >>> effect = hedges_g(estimate=1.0, mse=1.0, unscaled_variance=0.1, df=38)
+    >>> [round(float(value), 2) for value in effect]
+    [0.98, 0.33, 1.62]
     """
     if not mse > 0:
         return Effect(np.nan, np.nan, np.nan)
@@ -60,7 +66,13 @@ def hedges_g(estimate: float, mse: float, unscaled_variance: float, df: int, con
 
 
 def small_sample_correction(df: int) -> float:
-    """Compute J(df) = Gamma(df/2) / (sqrt(df/2) Gamma((df-1)/2)), which makes g unbiased."""
+    """Compute J(df) = Gamma(df/2) / (sqrt(df/2) Gamma((df-1)/2)), which makes g unbiased.
+
+    Examples
+    --------
+    >>> round(small_sample_correction(10), 4)
+    0.9227
+    """
     from scipy.special import gammaln
 
     return float(np.exp(gammaln(df / 2) - gammaln((df - 1) / 2) - 0.5 * np.log(df / 2)))
@@ -97,6 +109,11 @@ def partial_eta_squared(f: float, df1: int, df2: int, confidence: float = 0.95) 
     References
     ----------
     Steiger 2004, doi 10.1037/1082-989X.9.2.164
+
+    Examples
+    --------
+    >>> round(partial_eta_squared(f=4.0, df1=2, df2=40)[0], 3)
+    0.167
     """
     from scipy.special import fdtr, ncfdtr, ncfdtrinc
     from scipy.stats import chi2

@@ -51,6 +51,12 @@ def tost(estimate: float, se: float, bound: float, df: int, alpha: float = 0.05)
     ------
     UsageError
         When the bound is not positive.
+
+    Examples
+    --------
+    >>> told = tost(estimate=0.0, se=1.0, bound=2.0, df=60)
+    >>> [round(value, 3) for value in told]
+    [0.025, -1.671, 1.671, 0.257]
     """
     from scipy.stats import t
 
@@ -81,6 +87,11 @@ def tost_g(estimate: float, se: float, mse: float, df: int, bound: float = 0.5, 
     -------
     Equivalence
         The interval is in g; p is below alpha exactly when it lies within the bounds.
+
+    Examples
+    --------
+    >>> tost_g(estimate=0.0, se=0.1, mse=1.0, df=398, bound=0.5).p < 0.001
+    True
     """
     if not mse > 0:
         return tost(np.nan, np.nan, bound, df, alpha)
@@ -108,6 +119,11 @@ def jzs_bayes_factor(t: float, n_eff: float, df: int, scale: float = MEDIUM_SCAL
     -------
     float
         NaN when t is.
+
+    Examples
+    --------
+    >>> round(jzs_bayes_factor(t=0.0, n_eff=100.0, df=99), 2)
+    0.11
     """
     from scipy.integrate import quad
 
@@ -150,6 +166,11 @@ def bic_bayes_factor(rss_without: float, rss_with: float, n: int, k: int) -> flo
         Residual sums of squares of both models.
     n, k : int
         People, and parameters that the contrast takes away.
+
+    Examples
+    --------
+    >>> round(bic_bayes_factor(rss_without=100.0, rss_with=100.0, n=100, k=1), 3)
+    10.0
     """
     if not (rss_with > 0 and rss_without > 0):
         return float("nan")

@@ -32,6 +32,13 @@ def adjust(p: ArrayLike, correction: Correction = "holm") -> Floats:
     ------
     UsageError
         When the correction is not known; max-T is made by the permutations themselves.
+
+    Examples
+    --------
+    >>> adjust([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
+    >>> adjust([0.01, 0.04, 0.03], "bh").round(3).tolist()
+    [0.03, 0.04, 0.04]
     """
     from statsmodels.stats.multitest import multipletests
 
@@ -59,6 +66,14 @@ def adjust_families(tests: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A copy with both columns; ``family_size`` counts the tests that could be made.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> tests = pd.DataFrame({"family": ["f", "f"], "p_perm": [0.01, 0.04], "p_max": [0.01, 0.05]})
+    >>> tests["correction"] = "holm"
+    >>> adjust_families(tests)["p_adj"].tolist()
+    [0.02, 0.04]
     """
     out = tests.assign(p_adj=np.nan, family_size=0)
     for (_, correction), group in tests.groupby(["family", "correction"], sort=False):

@@ -113,6 +113,18 @@ def fit_model(
         When outcomes are not in the table.
     DatasetFileError
         When the model cannot be built.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from bids_flex import stats
+    >>> people = pd.DataFrame({"participant_id": [f"sub-{n}" for n in range(1, 9)], "group": ["a", "b"] * 4})
+    >>> people["flexibility"] = [0.10, 0.20, 0.12, 0.22, 0.11, 0.23, 0.09, 0.21]
+    >>> (model,) = stats.read_models(stats.short_model(people, "group", contrasts=["b - a"]))
+    >>> outcome = stats.Outcome("flexibility", "flexibility", "prior", "global", "", "", "flexibility")
+    >>> stats.fit_model(model, people, [outcome]).tests[["contrast", "estimate", "p_perm"]].round(3)
+      contrast  estimate  p_perm
+    0    b - a      0.11   0.029
     """
     table, lost = _prepared(model, table, outcomes)
     design = build_design(model, table)

@@ -82,6 +82,13 @@ def fit_contrast(y: ArrayLike, design: ArrayLike, contrast: ArrayLike, statistic
     Returns
     -------
     Tested
+
+    Examples
+    --------
+    >>> design = [[1, 0], [1, 0], [1, 0], [0, 1], [0, 1], [0, 1]]
+    >>> told = fit_contrast([1, 2, 3, 4, 5, 6], design, contrast=[-1, 1])
+    >>> told.estimate.round(6).tolist(), told.statistic.round(3).tolist(), told.df2
+    ([3.0], [3.674], 4)
     """
     from scipy import stats
 

@@ -73,6 +73,15 @@ def build_design(model: GroupModel, table: pd.DataFrame) -> ModelDesign:
     ------
     DatasetFileError
         When a name is not there, a level has nobody, columns are collinear or constant, or people are too few.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from bids_flex import stats
+    >>> people = pd.DataFrame({"participant_id": ["sub-1", "sub-2", "sub-3", "sub-4"], "group": ["a", "a", "b", "b"]})
+    >>> (model,) = stats.read_models(stats.short_model(people, "group", contrasts=["b - a"]))
+    >>> stats.build_design(model, people).columns
+    ('group.a', 'group.b')
     """
     table = table.reset_index(drop=True)
     taking_part = model.settings.select(table).index.to_numpy()

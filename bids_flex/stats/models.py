@@ -102,6 +102,15 @@ def read_models(document: Mapping[str, Any], where: str = "model") -> tuple[Grou
     References
     ----------
     https://bids-standard.github.io/stats-models
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from bids_flex import stats
+    >>> people = {"participant_id": ["sub-1", "sub-2", "sub-3", "sub-4"], "group": ["a", "a", "b", "b"]}
+    >>> (model,) = stats.read_models(stats.short_model(pd.DataFrame(people), "group", contrasts=["b - a"]))
+    >>> [contrast.name for contrast in model.contrasts]
+    ['b - a']
     """
     from bsmschema.models import BIDSStatsModel
     from pydantic import ValidationError
@@ -261,6 +270,14 @@ def short_model(
     -------
     dict
         Reading it with :func:`read_models` and building its design gives what :func:`make_design` gives.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> people = {"participant_id": ["sub-1", "sub-2", "sub-3", "sub-4"], "group": ["a", "a", "b", "b"]}
+    >>> document = short_model(pd.DataFrame(people), "group", contrasts=["b - a"])
+    >>> document["Nodes"][0]["Model"]["X"]
+    ['group.a', 'group.b']
     """
     from bids_flex.stats.design import make_design, parse_contrasts, variable
 

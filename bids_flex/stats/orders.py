@@ -35,6 +35,12 @@ def make_orders(
         Row b says which datum goes to each row of the design.
     bool
         Whether they are all.
+
+    Examples
+    --------
+    >>> orders, exact = make_orders(np.array([[1.0, 0], [1, 0], [0, 1]]), n_permutations=100, seed=0)
+    >>> len(orders), exact
+    (3, True)
     """
     units = _units(len(matrix), blocks, exchange)
     names = np.unique(matrix, axis=0, return_inverse=True)[1].ravel()
@@ -74,6 +80,12 @@ def make_flips(
         1 and -1.
     bool
         Whether they are all.
+
+    Examples
+    --------
+    >>> signs, exact = make_flips(n=2, n_permutations=100, seed=0)
+    >>> sorted(signs.tolist()), exact
+    ([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]], True)
     """
     _units(n, blocks, exchange)  # refuses senseless blocks
     labels = np.arange(n)

@@ -125,6 +125,13 @@ def freedman_lane(
     References
     ----------
     doi 10.1080/07350015.1983.10509354, doi 10.1016/j.neuroimage.2014.01.060
+
+    Examples
+    --------
+    >>> design = [[1, 0], [1, 0], [1, 0], [0, 1], [0, 1], [0, 1]]
+    >>> told = freedman_lane([1, 2, 3, 4, 5, 6], design, contrasts=[[-1, 1]], statistic="ols")
+    >>> told.p_permutation.tolist(), told.n_permutations, told.exact
+    ([[0.1]], 20, True)
     """
     outcomes, matrix = checked(y, design)
     members = _family_numbers(families, outcomes.shape[1])

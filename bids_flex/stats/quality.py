@@ -50,6 +50,13 @@ def quality_correlations(
     ------
     UsageError
         When columns are absent or shapes do not fit.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"flexibility": [0.1, 0.2, 0.3, 0.4, 0.6], "mean_fd": [0.1, 0.2, 0.3, 0.4, 0.5]})
+    >>> quality_correlations(table, ["flexibility"])["r"].round(3).tolist()
+    [0.986]
     """
     import pandas as pd
 

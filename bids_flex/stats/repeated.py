@@ -48,6 +48,14 @@ def differences(
     ------
     DatasetFileError
         When the column or a level is absent, or somebody has a level twice.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"participant_id": "sub-1", "visit": ["pre", "post"], "flexibility": [0.2, 0.3]})
+    >>> table, left_out = differences(table, "visit", "post", "pre", ["flexibility"])
+    >>> table["flexibility"].round(3).tolist(), left_out
+    ([0.1], [])
     """
     if column not in table:
         raise DatasetFileError(f"Difference names a column {column}, which the table does not have")
@@ -97,6 +105,12 @@ def intraclass_correlation(values: ArrayLike, confidence: float = 0.95) -> pd.Da
     ------
     UsageError
         When there are fewer than two repetitions or fewer than three complete people.
+
+    Examples
+    --------
+    >>> told = intraclass_correlation([[1, 2], [2, 3], [3, 4], [4, 5]])
+    >>> dict(zip(told["kind"], told["icc"].round(3), strict=True))
+    {'ICC(1,1)': 0.739, 'ICC(A,1)': 0.769, 'ICC(C,1)': 1.0}
     """
     import pandas as pd
     from scipy.stats import f as f_distribution

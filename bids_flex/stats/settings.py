@@ -107,6 +107,11 @@ def read_settings(document: Mapping[str, Any], where: str = "Software.bids_flex"
     ------
     DatasetFileError
         When a field is not known or its value makes no sense; the message names it.
+
+    Examples
+    --------
+    >>> read_settings({"Permutations": 5000}).permutations
+    5000
     """
     known = {_camel(one.name): one for one in fields(Settings)}
     if unknown := sorted(set(document) - set(known)):

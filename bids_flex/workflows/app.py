@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from bids_flex.bids.outputs import check_writable, refuse_links, remove_leftovers, write_dataset
 from bids_flex.bids.summaries import entities_of_run, participant_folders
-from bids_flex.errors import BidsFlexError, NoMatchError, UsageError
+from bids_flex.errors import BidsFlexError, NoMatchError, UsageError, unreachable
 from bids_flex.interrupts import Interrupted
 from bids_flex.workflows.child import Outcome
 from bids_flex.workflows.jobs import analyse, make_jobs, sort_out
 from bids_flex.workflows.journal import Journal, open_journal
-from bids_flex.workflows.limits import processors_allowed
+from bids_flex.workflows.limits import pages_at_once, refuse_little_memory
 from bids_flex.workflows.multiverse import dry_run_universes, refuse_universes, run_universes
 from bids_flex.workflows.places import work_folder
 
@@ -66,6 +66,7 @@ def run_app(config: Config, interrupts: Interrupts) -> int:
     # before nipype is imported anywhere: it would write below HOME and ask the network for its latest version
     os.environ.setdefault("NO_ET", "1")
     os.environ.setdefault("NIPYPE_NO_ET", "1")
+    refuse_little_memory()
     if config.execution.dry_run:
         return _dry_run(config)
     check_writable(config.output_dir)
@@ -79,6 +80,10 @@ def run_app(config: Config, interrupts: Interrupts) -> int:
         except BidsFlexError as error:
             LOG.error("%s", error)  # noqa: TRY400 - our messages say what to do; a traceback would bury that
             code = error.exit_code
+        except PermissionError as error:
+            closed = unreachable(error)
+            LOG.error("%s", closed)  # noqa: TRY400 - as above
+            code = closed.exit_code
         except Interrupted as stop:
             code = stop.exit_code
         return _close(journal, code)
@@ -121,11 +126,12 @@ def _participant(config: Config, work_dir: Path, journal: Journal, interrupts: I
     _note_short_windows(todo)
     if jobs:
         keep_atlas_of(jobs[0])
-    share = analyse([[job] for job in todo], config, work_dir, journal, interrupts)
+    analyse([[job] for job in todo], config, work_dir, journal, interrupts)
     if config.execution.reports:
         changed = [*(job.run.name for job in todo), *(one.name for one in runs.unusable)]
         labels = _labels(config, changed, [job.run.name for job in done])
-        make_pages(config.output_dir, labels, nprocs=share.parallel, crash_dir=journal.folder / "crash")
+        at_once = pages_at_once(config.execution.nprocs, config.execution.memory_gb)
+        make_pages(config.output_dir, labels, nprocs=at_once, crash_dir=journal.folder / "crash")
     return 1 if journal.count("failed") else 0
 
 
@@ -161,8 +167,8 @@ def _pages_again(config: Config, journal: Journal) -> int:
     if not labels:
         who = " ".join(wanted) or "anybody"
         raise NoMatchError(f"{config.output_dir} has no results of {who}: run the participant level first")
-    nprocs = config.execution.nprocs or processors_allowed()
-    failed = make_pages(config.output_dir, labels, nprocs=nprocs, crash_dir=journal.folder / "crash", redraw=True)
+    at_once = pages_at_once(config.execution.nprocs, config.execution.memory_gb)
+    failed = make_pages(config.output_dir, labels, nprocs=at_once, crash_dir=journal.folder / "crash", redraw=True)
     return 1 if failed else 0
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from bids_flex.interrupts import Interrupts
     from bids_flex.signal import Atlas, Strategy
     from bids_flex.workflows.journal import Journal
-    from bids_flex.workflows.limits import Share
     from bids_flex.workflows.stages import Job
 
 LOG = logging.getLogger("bids_flex")
@@ -122,7 +121,7 @@ def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def analyse(
     runs: Sequence[Sequence[Job]], config: Config, work_dir: Path, journal: Journal, interrupts: Interrupts
-) -> Share:
+) -> None:
     """Analyse runs, each in one way or many, within what the machine allows; every one has a row of the status table.
 
     What would be killed for its memory, or fill the disk, is not begun.
@@ -158,4 +157,3 @@ def analyse(
             at=board.at,
             check=interrupts.check,
         )
-    return share

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bids_flex.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -19,19 +21,26 @@ SHARED_MB = 300.0
 """The parent and the server that children are forked from, measured; runs come on top (docs/sizing.md)."""
 RUN_MB = 120.0
 """A child before it holds windows, measured."""
+PAGE_MB = 250.0
+"""A process that draws pages, measured."""
 FLOAT_MB = 8 / MB
 SERIES_BYTES, MATRIX_BYTES, LABEL_BYTES = 14, 17, 2.2
 """Of a value in tables of series, matrices and communities; measured, as the next two."""
 REGION_BYTES, RUN_BYTES = 2500, 50_000
 """Of a region in all dictionaries and tables of measures, and of what no region is in."""
+GROUPS, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 UNLIMITED = 1 << 60
 """Version 1 of control groups writes a number near 2**63 for no limit."""
 
 
 def processors_allowed() -> int:
-    """Count the processors that this process may use, by the control group's quota and the scheduler's mask."""
+    """Count the processors that this process may use, by the control group's quota, the scheduler's mask and its word.
+
+    Not every SLURM binds its jobs to the processors that they are given; all of them say how many.
+    """
     available = len(os.sched_getaffinity(0)) if sys.platform == "linux" else (os.cpu_count() or 1)
-    return max(1, min([available, *(int(quota) for quota in _quotas())]))
+    told = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return max(1, min([available, *(int(quota) for quota in quotas()), *([int(told)] if told.isdigit() else [])]))
 
 
 def memory_allowed_mb() -> float:
@@ -42,7 +51,7 @@ def memory_allowed_mb() -> float:
     return min([machine, *(limit for limit in limits if limit < UNLIMITED)]) / MB
 
 
-def _quotas() -> Iterator[float]:
+def quotas() -> Iterator[float]:
     """Read the processors that control groups allow, versions 2 and 1; nothing without a limit."""
     for text in map(_text, _files("cpu.max", "")):
         quota, _, period = text.partition(" ")
@@ -61,18 +70,34 @@ def _text(file: Path) -> str:
         return ""
 
 
-def _files(name: str, controller: str, root: Path = Path("/sys/fs/cgroup")) -> Iterator[Path]:
+def _files(name: str, controller: str) -> Iterator[Path]:
     """Name a controller's file in this process's control group and in all above it, where there may be limits as well.
 
     Inside a container the group's own path does not exist: its files lie at the root.
     """
-    for line in _text(Path("/proc/self/cgroup")).splitlines():
+    for line in _text(OWN_GROUP).splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
-            here = root / controller / path.strip("/")
+            here = GROUPS / controller / path.strip("/")
             for folder in (here, *here.parents):
-                if folder.is_relative_to(root / controller):
+                if folder.is_relative_to(GROUPS / controller):
                     yield folder / name
+
+
+def refuse_little_memory() -> None:
+    """Refuse a limit that the libraries alone exceed, before they are loaded and the system ends the call unheard.
+
+    Raises
+    ------
+    UsageError
+        With what may be used, and what is needed.
+    """
+    allowed = memory_allowed_mb()
+    if allowed < SHARED_MB:
+        raise UsageError(
+            f"{allowed:.0f} MB of memory may be used here, and the smallest run needs {SHARED_MB + RUN_MB:.0f} MB: "
+            "give more (docker run -m, #SBATCH --mem)"
+        )
 
 
 def need_mb(job: Job, threads: int) -> float:
@@ -145,7 +170,7 @@ def share_out(runs: Sequence[Sequence[Job]], nprocs: int | None, memory_gb: floa
     work_dir : Path
         Where runs keep their intermediate files.
     """
-    allowed_mb = memory_allowed_mb() if memory_gb is None else memory_gb * 1000
+    allowed_mb = _allowed_mb(memory_gb)
     free_mb = shutil.disk_usage(work_dir).free / MB
     refused = tuple(
         (jobs[0].run.name, why) for jobs in runs if (why := next(filter(None, _why_not(jobs, allowed_mb, free_mb)), ""))
@@ -153,14 +178,23 @@ def share_out(runs: Sequence[Sequence[Job]], nprocs: int | None, memory_gb: floa
     without = {name for name, _ in refused}
     rest = [jobs for jobs in runs if jobs[0].run.name not in without]
     processors = processors_allowed()
-    parallel = max(1, min(nprocs or processors, len(rest)))
+    fitting = int((allowed_mb - SHARED_MB) // _most(rest, 1))
+    parallel = max(1, min(nprocs or processors, len(rest), fitting))
     # processors that no run needs serve the restarts and surrogates of the others
     threads = max(1, processors // parallel)
-    while threads > 1 and SHARED_MB + _most(rest, threads) > allowed_mb:
+    while threads > 1 and SHARED_MB + parallel * _most(rest, threads) > allowed_mb:
         threads -= 1
-    most = _most(rest, threads)
-    parallel = max(1, min(parallel, int((allowed_mb - SHARED_MB) // most)))
-    return Share(parallel, threads, most, allowed_mb, refused)
+    return Share(parallel, threads, _most(rest, threads), allowed_mb, refused)
+
+
+def pages_at_once(nprocs: int | None, memory_gb: float | None) -> int:
+    """Decide of how many participants the pages are drawn at a time; None as for :func:`share_out`."""
+    spare_mb = _allowed_mb(memory_gb) - SHARED_MB
+    return max(1, min(nprocs or processors_allowed(), int(spare_mb // PAGE_MB)))
+
+
+def _allowed_mb(memory_gb: float | None) -> float:
+    return memory_allowed_mb() if memory_gb is None else memory_gb * 1000
 
 
 def _most(runs: Sequence[Sequence[Job]], threads: int) -> float:

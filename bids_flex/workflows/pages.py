@@ -60,7 +60,7 @@ def make_pages(output_dir: Path, labels: Sequence[str], *, nprocs: int, crash_di
         asked = [(label, pool.submit(_make_participant, output_dir, label, crash_dir, redraw)) for label in labels]
         for label, future in asked:
             error = future.exception()
-            told = f"its process died ({error})" if error is not None else future.result()
+            told = f"its process died, likely out of memory ({error})" if error is not None else future.result()
             failed += _told(f"sub-{label}", told)
     except KeyboardInterrupt:
         for process in multiprocessing.active_children():

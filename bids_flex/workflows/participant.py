@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.errors import OutputError
+from bids_flex.interrupts import undisturbed
 from bids_flex.workflows.child import STAGE, Outcome, run_child
 
 if TYPE_CHECKING:
@@ -128,11 +129,13 @@ def run_jobs(
                     waiting.clear()
             check()
     except (KeyboardInterrupt, OutputError):
-        _stop(child.process for child in working.values())
-        for name in [*(child.run for child in working.values()), *(one[0].run.name for one in waiting)]:
-            # a disk that takes no more rows must not hide why the call ends
-            with contextlib.suppress(OutputError):
-                settle(Outcome(name, "interrupted", "stopped before it was finished"))
+        with undisturbed():
+            _stop(child.process for child in working.values())
+            # the one that was just being started is among neither those that wait nor those at work
+            for name in [one[0].run.name for one in jobs if one[0].run.name not in outcomes]:
+                # a disk that takes no more rows must not hide why the call ends
+                with contextlib.suppress(OutputError):
+                    settle(Outcome(name, "interrupted", "stopped before it was finished"))
         raise
     return [outcomes[one[0].run.name] for one in jobs]
 
