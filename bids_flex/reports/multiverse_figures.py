@@ -62,7 +62,10 @@ def draw_curve(curve: pd.DataFrame, choices: Sequence[str]) -> tuple[Figure, str
     told += f"; {gone} have no result" if gone else ""
     lacking = int((there["lacking"] > 0).sum())
     told += f"; {lacking} lack people whom others have (open squares)" if lacking else ""
-    return figure, f"{told}. Grey: where 95 % of the permutations lie. Below: what each universe has chosen."
+    return figure, (
+        f"{told}. Intervals are of g by least squares; p is of the statistic that the model asks for. Grey: where 95 % "
+        "of the permutations lie. Below: what each universe has chosen."
+    )
 
 
 def _levels(curve: pd.DataFrame, choice: str) -> list[str]:

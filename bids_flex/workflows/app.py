@@ -93,11 +93,11 @@ def _do(config: Config, work_dir: Path, journal: Journal, interrupts: Interrupts
     """Do the work of a level, and return the exit code."""
     if config.level == "group":
         return _group(config, journal)
-    if config.execution.reports_only:
-        return _pages_again(config, journal)
-    if config.multiverse is not None:
+    if config.multiverse is not None and not config.execution.reports_only:
         return run_universes(config, work_dir, journal, interrupts, README)
     refuse_universes(config.output_dir)
+    if config.execution.reports_only:
+        return _pages_again(config, journal)
     return _participant(config, work_dir, journal, interrupts)
 
 

@@ -187,6 +187,12 @@ def share_out(runs: Sequence[Sequence[Job]], nprocs: int | None, memory_gb: floa
     return Share(parallel, threads, _most(rest, threads), allowed_mb, refused)
 
 
+def unfit(jobs: Sequence[Job], memory_gb: float | None, work_dir: Path) -> list[tuple[Job, str]]:
+    """List what would not fit if it had the machine for itself, and why; None as for :func:`share_out`."""
+    allowed_mb, free_mb = _allowed_mb(memory_gb), shutil.disk_usage(work_dir).free / MB
+    return [(job, why) for job in jobs if (why := _why_not_so(job, allowed_mb, free_mb))]
+
+
 def pages_at_once(nprocs: int | None, memory_gb: float | None) -> int:
     """Decide of how many participants the pages are drawn at a time; None as for :func:`share_out`."""
     spare_mb = _allowed_mb(memory_gb) - SHARED_MB

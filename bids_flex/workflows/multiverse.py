@@ -26,7 +26,7 @@ from bids_flex.multiverse import choice_names, read_universes, steps_of
 from bids_flex.workflows.child import Outcome
 from bids_flex.workflows.jobs import analyse, make_all_jobs, sort_out
 from bids_flex.workflows.journal import write_status
-from bids_flex.workflows.limits import output_mb
+from bids_flex.workflows.limits import output_mb, unfit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,10 @@ def refuse_universes(output_dir: Path) -> None:
         When it does.
     """
     if (output_dir / TABLE).exists():
-        raise UsageError(f"{output_dir} holds a multiverse: choose another output folder, or say --multiverse")
+        raise UsageError(
+            f"{output_dir} holds a multiverse: choose another output folder, say --multiverse, or name one of its "
+            f"universes ({FOLDER}/...) as the output folder"
+        )
 
 
 def run_universes(config: Config, work_dir: Path, journal: Journal, interrupts: Interrupts, readme: str) -> int:
@@ -96,8 +99,10 @@ def run_universes(config: Config, work_dir: Path, journal: Journal, interrupts: 
     _refuse_mixture(config, planned)
     journal.record(*(Outcome(one.name, "failed", one.reason) for one in unusable))
     todo = {one.name: set(_todo(one, redo=config.execution.redo)) for one in planned}
+    refused = _leave_out_unfit(planned, todo, config.execution.memory_gb, work_dir)
     runs = _by_run(planned, todo)
-    finished = sorted({job.run.name for one in planned for job in one.jobs} - set(runs))
+    idle = {run for _, run in refused}
+    finished = sorted({job.run.name for one in planned for job in one.jobs} - set(runs) - idle)
     journal.record(*(Outcome(name, "skipped", "already done in every universe") for name in finished))
     _refuse_small_disk(config.output_dir, list(runs.values()))
     _prepare(config, planned, readme)
@@ -106,8 +111,8 @@ def run_universes(config: Config, work_dir: Path, journal: Journal, interrupts: 
     try:
         analyse(list(runs.values()), config, work_dir, journal, interrupts)
     finally:
-        _write_statuses(config, planned, todo, journal, unusable)
-    return 1 if journal.count("failed") else 0
+        states = _write_statuses(config, planned, todo, journal, unusable, refused)
+    return 1 if states["failed"] or journal.count("failed") else 0
 
 
 def dry_run_universes(config: Config) -> int:
@@ -197,6 +202,20 @@ def _todo(planned: Planned, *, redo: bool) -> list[str]:
     return [job.run.name for job in sort_out(list(planned.jobs), redo=redo)[1]]
 
 
+def _leave_out_unfit(
+    planned: Sequence[Planned], todo: dict[str, set[str]], memory_gb: float | None, work_dir: Path
+) -> dict[tuple[str, str], str]:
+    """Leave out what memory or disk cannot hold, such as universes of a large atlas; the reasons by hash and run."""
+    refused: dict[tuple[str, str], str] = {}
+    for one in planned:
+        found = unfit([job for job in one.jobs if job.run.name in todo[one.name]], memory_gb, work_dir)
+        if found:
+            LOG.error("universe %s: %d runs are not begun: %s", one.name, len(found), found[0][1])
+        refused |= {(job.settings_hash, job.run.name): why for job, why in found}
+        todo[one.name] -= {job.run.name for job, _ in found}
+    return refused
+
+
 def _by_run(planned: Sequence[Planned], todo: dict[str, set[str]]) -> dict[str, list[Job]]:
     """Gather what is to be done by runs: those of one name share their steps."""
     runs: dict[str, list[Job]] = {}
@@ -237,7 +256,7 @@ def _prepare(config: Config, planned: Sequence[Planned], readme: str) -> None:
     for one in planned:
         refuse_links(config.output_dir, config.output_dir / FOLDER, one.folder, one.folder / "logs")
         write_dataset(one.folder, source, f"{readme}\nOne universe of a multiverse: {one.universe}.\n")
-        remove_leftovers(one.folder, one.folder / "atlases")
+        remove_leftovers(one.folder, one.folder / "atlases", *one.folder.glob("logs/*"))
         keep_atlas_of(one.jobs[0])
     universes = [one.universe for one in planned]
     table = UniverseTable(
@@ -257,11 +276,12 @@ def _write_statuses(
     todo: dict[str, set[str]],
     journal: Journal,
     unusable: Sequence[Unusable],
-) -> None:
-    """Write for every universe what became of its runs, and how it would be made alone."""
+    refused: dict[tuple[str, str], str],
+) -> Counter[str]:
+    """Write for every universe what became of its runs, and how it would be made alone; the states of all, counted."""
     ended = {one.run: one for one in journal.outcomes}
     by_run = _by_run(planned, todo)
-    reasons = {
+    reasons = refused | {
         (jobs[place].settings_hash, run): reason
         for run, jobs in by_run.items()
         if run in ended
@@ -278,6 +298,7 @@ def _write_statuses(
             write_atomic(log / "config.toml", to_toml(alone))
             write_status(log, rows)
     LOG.info("universes x runs: %s", ", ".join(f"{count} {state}" for state, count in sorted(states.items())))
+    return states
 
 
 def _became(job: Job, todo: set[str], ended: Outcome | None, reasons: dict[tuple[str, str], str]) -> Outcome:
@@ -285,10 +306,10 @@ def _became(job: Job, todo: set[str], ended: Outcome | None, reasons: dict[tuple
     from bids_flex.workflows.derivatives import sidecar_path
 
     name = job.run.name
-    if name not in todo:
-        return Outcome(name, "skipped", "already done with these settings and files")
     if reason := reasons.get((job.settings_hash, name)):
         return Outcome(name, "failed", reason)
+    if name not in todo:
+        return Outcome(name, "skipped", "already done with these settings and files")
     there = read_sidecar(sidecar_path(job))
     if there is not None and there.get("InputFingerprint") == job.fingerprint:
         return Outcome(name, "done")

@@ -1,9 +1,14 @@
 """A study analysed in many ways, called as users call it; one scan lacks what one strategy needs."""
 
 import json
+import re
 import shutil
+import signal
+import subprocess
+import time
 from dataclasses import replace
 
+import html5lib
 import pandas as pd
 import pytest
 from threadpoolctl import threadpool_limits
@@ -11,10 +16,12 @@ from threadpoolctl import threadpool_limits
 from bids_flex.bids.check import check_outputs
 from bids_flex.cli import parse_config
 from bids_flex.errors import OutputError, UsageError
+from bids_flex.workflows import limits
 from bids_flex.workflows import multiverse as many
 from bids_flex.workflows.jobs import make_jobs
 
-from .conftest import analyse, bids_flex, status, tree
+from .conftest import analyse, bids_flex, command, status, tree
+from .test_pages import Seen, browser  # noqa: F401 - a fixture
 
 GRID = """
 engine = ["prior", "multilayer"]
@@ -186,3 +193,121 @@ def test_jobs_of_all_universes_are_those_of_each_alone(study, grid, tmp_path):
         assert [job.settings_hash for job in one.jobs] == [job.settings_hash for job in again]
         assert [job.fingerprint for job in one.jobs] == [job.fingerprint for job in again]
         assert [job.output_dir for job in one.jobs] == [job.output_dir for job in again]
+
+
+def test_a_multiverse_that_is_stopped_goes_on_where_it_was(lacking, made, grid, tmp_path):
+    """Stopped once something is written; what has been written stays, and the end is the same."""
+    out = tmp_path / "out"
+    said = [*words(lacking, out, grid), "--participant-label", "01", "02"]
+    process = subprocess.Popen(command(*said), stderr=subprocess.DEVNULL)
+    while process.poll() is None and not [*out.glob("universes/*/sub-*/func/*_dynamics.json")]:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 143
+    early = {path: path.stat().st_mtime_ns for path in out.glob("universes/*/sub-*/func/*_dynamics.json")}
+    assert 0 < len(early) < 12
+    assert "interrupted" in set(status(out)["state"])
+    states = pd.concat([status(folder)["state"] for folder in out.glob("universes/*")])
+    assert states.value_counts()["done"] == len(early)
+    call = bids_flex(*said)
+    assert call.code == 0, call.err
+    assert {path: path.stat().st_mtime_ns for path in early} == early
+    whole, within = tree(made), tree(out)
+    assert {name for name in within if "/sub-" in name} == {
+        name for name in whole if "/sub-01/" in name or "/sub-02/" in name
+    }
+    assert [name for name in within if within[name] != whole[name]] == []
+
+
+@pytest.fixture(scope="module")
+def compared(lacking, made, tmp_path_factory):
+    """The multiverse after the group level."""
+    out = tmp_path_factory.mktemp("compared") / "out"
+    shutil.copytree(made, out)
+    options = ["--groups", "antidepressant", "--contrasts", "user - nonuser", "--n-permutations", "500"]
+    call = bids_flex(lacking.root, out, "group", *options)
+    assert call.code == 0, call.err
+    assert re.search(r"flexibility +user - nonuser +6 ", call.out), call.out
+    return out
+
+
+def test_the_group_level_finds_the_universes_and_shows_gaps(lacking, compared):
+    folder = compared / "group"
+    curve = pd.read_csv(
+        folder / "multiverse-antidepressant_stat-curve.tsv", sep="\t", na_values=["n/a"], dtype={"universe": str}
+    )
+    chosen = curve[curve["measure"] == "flexibility"].set_index("universe")
+    assert set(chosen.index) == set(universes(compared)["universe"])
+    assert chosen["lacking"].to_dict() == {
+        row.universe: int(row.denoise != "none") for row in universes(compared).itertuples()
+    }
+    people = pd.read_csv(lacking.root / "participants.tsv", sep="\t").set_index("participant_id")["antidepressant"]
+    for row in universes(compared).itertuples():
+        values = {}
+        for path in (compared / "universes" / row.universe).glob("sub-*/func/*_dynamics.json"):
+            values[path.name[:6]] = json.loads(path.read_text())["Global"]["flexibility"]
+        by_group = pd.Series(values).groupby(people).mean()
+        assert chosen.loc[row.universe, "estimate"] == pytest.approx(by_group["user"] - by_group["nonuser"], abs=1e-10)
+    gaps = pd.read_csv(folder / "multiverse-antidepressant_stat-gaps.tsv", sep="\t", dtype=str)
+    assert set(gaps["participant_id"]) == {"06"}
+    assert len(gaps) == 4
+    assert gaps["reason"].str.contains("_power2").all()
+    assert check_outputs(compared)[1] == []
+    told = json.loads((folder / "multiverse-antidepressant.json").read_text())
+    assert any("4 universes lack 1 of 6 people" in text for text in told["Warnings"])
+
+
+def test_the_page_is_valid_and_names_nothing_elsewhere(compared):
+    text = (compared / "group.html").read_text(encoding="utf8")
+    page = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
+    for element in page.iter():
+        for attribute in ("src", "srcset", "poster", "data", "action", "background"):
+            assert element.get(attribute, "data:").startswith("data:")
+        link = element.get("href", "#")
+        assert not re.match(r"(?:https?:)?//", link) or link.startswith("https://doi.org/")
+    assert "script-src 'unsafe-inline'\"" in text, "nothing on this page needs more"
+    assert not re.search(r"fetch\(|XMLHttpRequest|import\(|importScripts|innerHTML", text)
+    assert "06" in text
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_page_works_in_a_browser(compared, browser, width):  # noqa: F811 - the fixture
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    seen = Seen(browser, compared / "group.html", width)
+    page = seen.page
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it scrolls sideways"
+    page.evaluate("document.querySelectorAll('img').forEach((one) => { one.loading = 'eager'; })")
+    page.wait_for_function("[...document.images].every((one) => one.complete && one.naturalWidth > 100)")
+    assert page.locator("img").count() == 4
+    page.wait_for_selector("#curve[data-drawn='antidepressant: flexibility, user - nonuser']")
+    assert page.locator("#curve circle").count() == 6
+    assert page.locator("#curve-shown").text_content().startswith("6 of 6 universes chosen")
+    page.select_option("select[data-choice=engine]", "prior")
+    assert page.locator("#curve-shown").text_content().startswith("3 of 6 universes chosen")
+    page.locator("#curve").focus()
+    page.keyboard.press("ArrowRight")
+    first = page.locator("#curve-point").text_content()
+    page.keyboard.press("ArrowRight")
+    assert "(1 of 6)" in first
+    assert "(2 of 6)" in page.locator("#curve-point").text_content()
+    found = axe.run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert seen.errors == []
+    assert all(one.startswith(("data:", "blob:")) for one in seen.requests[1:])
+    page.close()
+
+
+def test_what_memory_cannot_hold_is_left_out_and_the_rest_is_planned(study, grid, tmp_path):
+    config = config_of(study, tmp_path, grid)
+    planned, _ = many.plan(config, many.read_universes(str(grid), config))
+    todo = {one.name: {job.run.name for job in one.jobs} for one in planned}
+    assert many._leave_out_unfit(planned, todo, None, tmp_path) == {}
+    # 28 regions: windows of multilayer wait in memory, those of prior do not; the limit lies between the two
+    most = {one.name: max(limits.need_mb(job, 1) for job in one.jobs) for one in planned}
+    limit = (limits.SHARED_MB + (min(most.values()) + max(most.values())) / 2) / 1000
+    refused = many._leave_out_unfit(planned, todo, limit, tmp_path)
+    large = [one for one in planned if most[one.name] > min(most.values()) + 0.01]
+    assert large
+    assert {name for name, _ in refused} == {one.jobs[0].settings_hash for one in large}
+    assert [one.name for one in planned if not todo[one.name]] == [one.name for one in large]
+    assert all("MB may be used" in why for why in refused.values())

@@ -166,8 +166,8 @@ def test_without_an_effect_the_curve_is_found_in_five_of_a_hundred_cohorts():
 @pytest.mark.slow
 @pytest.mark.parametrize(("people", "lost"), [(24, 0), (40, 6)])
 def test_without_an_effect_the_curve_is_calibrated(people, lost):
-    """48 universes, gaps that differ between them, 500 draws: the default grid on cohorts without an effect."""
-    median, share = rejections(1000, people, 48, 500, lost, seed=people)
-    assert within(median, 1000)
-    assert share <= binom.ppf(0.9995, 1000, 0.05)
-    assert share >= 0.01 * 1000, "a test that never rejects would be calibrated too"
+    """Cohorts without an effect, without gaps, and with gaps that differ between universes."""
+    median, share = rejections(500, people, 16, 200, lost, seed=people)
+    assert within(median, 500)
+    assert share <= binom.ppf(0.9995, 500, 0.05)
+    assert share >= 0.01 * 500, "a test that never rejects would not be too frequent either"
