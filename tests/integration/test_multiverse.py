@@ -195,6 +195,7 @@ def test_jobs_of_all_universes_are_those_of_each_alone(study, grid, tmp_path):
         assert [job.output_dir for job in one.jobs] == [job.output_dir for job in again]
 
 
+@pytest.mark.slow
 def test_a_multiverse_that_is_stopped_goes_on_where_it_was(lacking, made, grid, tmp_path):
     """Stopped once something is written; what has been written stays, and the end is the same."""
     out = tmp_path / "out"
@@ -224,36 +225,34 @@ def compared(lacking, made, tmp_path_factory):
     """The multiverse after the group level."""
     out = tmp_path_factory.mktemp("compared") / "out"
     shutil.copytree(made, out)
-    options = ["--groups", "antidepressant", "--contrasts", "user - nonuser", "--n-permutations", "500"]
+    options = ["--groups", "sex", "--n-permutations", "500"]
     call = bids_flex(lacking.root, out, "group", *options)
     assert call.code == 0, call.err
-    assert re.search(r"flexibility +user - nonuser +6 ", call.out), call.out
+    assert re.search(r"flexibility +F - M +6 ", call.out), call.out
     return out
 
 
 def test_the_group_level_finds_the_universes_and_shows_gaps(lacking, compared):
     folder = compared / "group"
-    curve = pd.read_csv(
-        folder / "multiverse-antidepressant_stat-curve.tsv", sep="\t", na_values=["n/a"], dtype={"universe": str}
-    )
+    curve = pd.read_csv(folder / "multiverse-sex_stat-curve.tsv", sep="\t", na_values=["n/a"], dtype={"universe": str})
     chosen = curve[curve["measure"] == "flexibility"].set_index("universe")
     assert set(chosen.index) == set(universes(compared)["universe"])
     assert chosen["lacking"].to_dict() == {
         row.universe: int(row.denoise != "none") for row in universes(compared).itertuples()
     }
-    people = pd.read_csv(lacking.root / "participants.tsv", sep="\t").set_index("participant_id")["antidepressant"]
+    people = pd.read_csv(lacking.root / "participants.tsv", sep="\t").set_index("participant_id")["sex"]
     for row in universes(compared).itertuples():
         values = {}
         for path in (compared / "universes" / row.universe).glob("sub-*/func/*_dynamics.json"):
             values[path.name[:6]] = json.loads(path.read_text())["Global"]["flexibility"]
         by_group = pd.Series(values).groupby(people).mean()
-        assert chosen.loc[row.universe, "estimate"] == pytest.approx(by_group["user"] - by_group["nonuser"], abs=1e-10)
-    gaps = pd.read_csv(folder / "multiverse-antidepressant_stat-gaps.tsv", sep="\t", dtype=str)
+        assert chosen.loc[row.universe, "estimate"] == pytest.approx(by_group["F"] - by_group["M"], abs=1e-10)
+    gaps = pd.read_csv(folder / "multiverse-sex_stat-gaps.tsv", sep="\t", dtype=str)
     assert set(gaps["participant_id"]) == {"06"}
     assert len(gaps) == 4
     assert gaps["reason"].str.contains("_power2").all()
     assert check_outputs(compared)[1] == []
-    told = json.loads((folder / "multiverse-antidepressant.json").read_text())
+    told = json.loads((folder / "multiverse-sex.json").read_text())
     assert any("4 universes lack 1 of 6 people" in text for text in told["Warnings"])
 
 
@@ -270,7 +269,7 @@ def test_the_page_is_valid_and_names_nothing_elsewhere(compared):
     assert "06" in text
 
 
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("width", [1280, pytest.param(400, marks=pytest.mark.slow)])
 def test_the_page_works_in_a_browser(compared, browser, width):  # noqa: F811 - the fixture
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
     seen = Seen(browser, compared / "group.html", width)
@@ -279,7 +278,7 @@ def test_the_page_works_in_a_browser(compared, browser, width):  # noqa: F811 - 
     page.evaluate("document.querySelectorAll('img').forEach((one) => { one.loading = 'eager'; })")
     page.wait_for_function("[...document.images].every((one) => one.complete && one.naturalWidth > 100)")
     assert page.locator("img").count() == 4
-    page.wait_for_selector("#curve[data-drawn='antidepressant: flexibility, user - nonuser']")
+    page.wait_for_selector("#curve[data-drawn='sex: flexibility, F - M']")
     assert page.locator("#curve circle").count() == 6
     assert page.locator("#curve-shown").text_content().startswith("6 of 6 universes chosen")
     page.select_option("select[data-choice=engine]", "prior")
