@@ -16,7 +16,7 @@ VALIDATION := benchmarks/nulls.py benchmarks/recovery.py
 ROOMS ?= tests/dynamics tests/signal tests/stats tests/bids
 TRIED = build/tried/$(notdir $(PYTHON))
 
-.PHONY: help check env demo gallery test test-slow cluster-check coverage sanitize lint bench validation docs dist test-dist test-lowest
+.PHONY: help check env demo gallery test test-slow cluster-check coverage mutation sanitize lint bench validation docs dist test-dist test-lowest
 .PHONY: lock image image-archive container-check boutiques sbom check-outputs wheels publish-wheels publish-image clean
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make cluster-check  the SLURM script on a real SLURM (needs Debian's slurm-wlm and munge, and root)"
 	@echo "make coverage   lines and branches of signal, dynamics and stats that their own tests reach: 95 %"
 	@echo "make lint       style, types, import contracts, configuration files"
+	@echo "make mutation   faults put into dynamics and stats, a sample of each module: do their own tests notice?"
 	@echo "make sanitize   the kernels' tests under AddressSanitizer and UBSan"
 	@echo "make bench      the headline figures of benchmarks/"
 	@echo "make validation the tables of docs/validation-dynamics.md"
@@ -95,6 +96,14 @@ lint: env
 	@$(BIN)/check-jsonschema --builtin-schema vendor.circle-ci .circleci/config.yml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
+# MODULES, EACH and SEED choose the sample; the interpreter is the one below the environment, which would find the unchanged code
+EACH ?= 25
+SEED ?= 1
+mutation: env
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target build/mutation/tools --group mutation
+	@PYTHONPATH=$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_paths()['purelib'])"):$(CURDIR)/build/mutation/tools \
+	  $$(readlink -f $(BIN)/python) tests/mutation.py --each $(EACH) --seed $(SEED) $(MODULES)
+
 sanitize: env
 	@tests/sanitizers.sh
 
@@ -131,8 +140,8 @@ test-lowest: dist
 	@$(BIN)/uv pip install --quiet --python $(TRIED)/env/bin/python --resolution lowest-direct "$(TRIED)/source[test]"
 	@$(TRY)
 
-# not `python -m pytest`, which would import the package from the folder rather than from the environment
-TRY = cd $(TRIED)/source && ../env/bin/bids_flex --version && ../env/bin/pytest -q -p no:cacheprovider -n $(JOBS) --dist worksteal \
+# nothing may import the package from the folder rather than from the environment
+TRY = cd $(TRIED)/source && export PYTHONSAFEPATH=1 && ../env/bin/bids_flex --version && ../env/bin/pytest -q -p no:cacheprovider -n $(JOBS) --dist worksteal \
   -m "not slow and not cluster and not container" $(ROOMS)
 
 # everything a developer needs; of these, what the app needs to run, and what builds it (the image uses these two)

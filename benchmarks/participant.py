@@ -23,7 +23,7 @@ def by_stage(study: Path, atlas: Path, folder: Path, options: list[str]) -> None
     from bids_flex.workflows import derivatives, engine_stages, stages
     from bids_flex.workflows.app import make_jobs
     from bids_flex.workflows.engines import engines_of
-    from bids_flex.workflows.participant import default_nprocs
+    from bids_flex.workflows.limits import processors_allowed
 
     def timed(name: str, stage: Callable[[], Path]) -> Path:
         started = time.perf_counter()
@@ -36,7 +36,7 @@ def by_stage(study: Path, atlas: Path, folder: Path, options: list[str]) -> None
     (job,), _ = make_jobs(config)
     parcellated = timed("parcellate", lambda: stages.parcellate_run(job, folder))
     cleaned = timed("clean", lambda: stages.clean_run(job, parcellated, folder))
-    threads = default_nprocs()
+    threads = processors_allowed()
     written: list[tuple[Path, Path, Path]] = []
     for engine in engines_of(job.science):
         name, here = engine.name, folder / engine.name

@@ -43,18 +43,7 @@ print(middle - start, end - middle, digest)
 def build(level: str, into: Path) -> Path:
     """Compile the kernels for a level, and return the module's file."""
     tools = {**os.environ, "CXXFLAGS": f"-march={level}"}
-    call = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--wheel-dir",
-        into,
-        ROOT,
-    ]
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--wheel-dir", into, ROOT], check=True, env=tools)
     (wheel,) = into.glob("*.whl")
     subprocess.run([sys.executable, "-m", "zipfile", "-e", wheel, into / "files"], check=True)

@@ -26,7 +26,7 @@ class Case:
     """One participant with one run, and what is done with it; None: the app's own number."""
 
     tr_s: float = 2.0
-    volumes: int = 240
+    volumes: int = 300
     voxel_mm: float = 4.0
     regions: int = 100
     restarts: int | None = None
@@ -46,11 +46,11 @@ class Case:
 FACTORS: dict[str, tuple[Case, ...]] = {
     "base": (Case(),),
     "tr": tuple(Case(tr_s=tr) for tr in (1.0, 3.0)),
-    "volumes": tuple(Case(volumes=volumes) for volumes in (120, 480, 960)),
-    "grid": tuple(Case(voxel_mm=voxel) for voxel in (3.0, 2.0)),
-    "regions": tuple(Case(regions=regions) for regions in (50, 200, 400)),
+    "volumes": tuple(Case(volumes=volumes) for volumes in (150, 600, 1200)),
+    "regions": tuple(Case(regions=regions) for regions in (200, 400)),
     "restarts": tuple(Case(restarts=restarts) for restarts in (10, 500)),
-    "surrogates": tuple(Case(surrogates=surrogates) for surrogates in (0, 20, 199)),
+    "surrogates": tuple(Case(surrogates=surrogates) for surrogates in (0, 199)),
+    "grid": tuple(Case(voxel_mm=voxel) for voxel in (3.0, 2.0)),
     "engine": tuple(Case(engines=(engine,)) for engine in ("prior", "multilayer")),
     "pages": (Case(pages=False),),
 }

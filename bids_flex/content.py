@@ -33,7 +33,10 @@ PACKED_AT_MOST = 1032
 
 
 def unreadable() -> tuple[type[Exception], ...]:
-    """Give what damaged images make readers raise: nibabel's own errors, those of both readers of gzip, and numpy's."""
+    """Give what damaged images make readers raise: nibabel's own errors, those of gzip, of XML and of numpy."""
+    from xml.parsers.expat import ExpatError
+
+    from nibabel.cifti2.cifti2 import Cifti2HeaderError
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 
@@ -44,7 +47,8 @@ def unreadable() -> tuple[type[Exception], ...]:
     except ImportError:  # another processor, or an installation without it
         broken = [zlib.error]
     # an offset that is infinite is an ArithmeticError, a code of units that does not exist a LookupError
-    return (ImageFileError, HeaderDataError, ArithmeticError, LookupError, OSError, EOFError, ValueError, *broken)
+    named = (ImageFileError, HeaderDataError, Cifti2HeaderError, ExpatError, *broken)
+    return (*named, ArithmeticError, LookupError, OSError, EOFError, ValueError)
 
 
 def why_absent(path: Path) -> str | None:
@@ -116,6 +120,30 @@ def why_too_wide(path: Path) -> str | None:
                 return f"{path} has more than {MOST_COLUMNS:,} columns"
             if part.endswith(b"\n"):
                 break
+    return None
+
+
+def why_ragged(path: Path) -> str | None:
+    """Tell a table that was cut within a line, or spoilt: readers would fill up what is missing, and rename columns.
+
+    Returns
+    -------
+    str or None
+        What is wrong; None when each line has a value for each name of the first, and no name stands there twice.
+    """
+    content = path.read_bytes()
+    if b"\0" in content:
+        return f"{path} holds NUL bytes: it is damaged, or not saved as UTF-8"
+    lines = content.splitlines()
+    names = lines[0].split(b"\t") if lines else []
+    if twice := {name for name in names if names.count(name) > 1}:
+        told = ", ".join(sorted(name.decode(errors="replace") for name in twice))
+        return f"{path} has more than one column {told}: rename or remove one"
+    for number, line in enumerate(lines, start=1):
+        found = line.count(b"\t") + 1
+        # a value in quotes may hold tabs and ends of lines
+        if line.strip() and found != len(names) and b'"' not in content:
+            return f"{path}: line {number} has {found} values, the first line has {len(names)} names: correct it"
     return None
 
 

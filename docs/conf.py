@@ -9,6 +9,7 @@ os.environ |= {"NO_ET": "1", "NIPYPE_NO_ET": "1", "MPLBACKEND": "agg"}
 sys.path.insert(0, str(Path(__file__).parent))
 
 from make_reference import write_reference
+from sphinx.application import Sphinx
 
 from bids_flex import __version__
 
@@ -19,7 +20,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 html_theme = "furo"
 exclude_patterns = ["_build", "examples/sg_execution_times.rst", "sg_execution_times.rst"]
 autodoc_typehints = "description"
-myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_enable_extensions = ["colon_fence"]
 # links to headings are checked like links to pages
 myst_heading_anchors = 4
 # two classes may have an attribute of one name
@@ -38,6 +39,6 @@ sphinx_gallery_conf = {
 }
 
 
-def setup(app):
+def setup(app: Sphinx) -> None:
     """Write the reference anew before any page is read."""
     app.connect("builder-inited", lambda _: write_reference(Path(__file__).parent / "reference"))

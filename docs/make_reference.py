@@ -51,8 +51,10 @@ def options_page() -> str:
         for group in parser._action_groups:  # noqa: SLF001 - argparse shows its groups in no other way
             rows = [_option(action) for action in group._group_actions if not _hidden(action)]  # noqa: SLF001
             if rows:
-                heading = ("option", "value", "what it does", "setting")
-                parts += [f"### {parser.prog}: {group.title}", _table(heading, rows)]
+                parts += [
+                    f"### {parser.prog}: {group.title}",
+                    _table(("option", "value", "what it does", "setting"), rows),
+                ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -77,8 +79,8 @@ def columns_page() -> str:
     """List every column that has a dictionary, with its meaning, unit and range."""
     parts = [
         "# Columns",
-        "The dictionaries that stand beside our tables, as JSON, in every output folder.",
-        "MEASURE stands for the measure that a column belongs to. [Outputs](../outputs.md) says which table has what.",
+        "From the dictionaries beside our tables. MEASURE stands for the measure that a column belongs to.",
+        "[Outputs](../outputs.md) says which table has which columns.",
     ]
     titles = {
         "columns": "Tables of runs and of statistics",

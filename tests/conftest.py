@@ -12,6 +12,9 @@ settings.register_profile("desk", deadline=None, suppress_health_check=[HealthCh
 settings.register_profile("ci", settings.get_profile("desk"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
+# a program, not tests: it needs a tool that is not in the environment
+collect_ignore = ["mutation.py"]
+
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.results import read_sidecar
-from bids_flex.content import is_deep, why_too_wide
+from bids_flex.content import is_deep, why_ragged, why_too_wide
 from bids_flex.errors import DatasetFileError
 
 if TYPE_CHECKING:
@@ -89,12 +89,14 @@ def _text(path: Path) -> pd.DataFrame:
     try:
         if told := why_too_wide(path):
             raise DatasetFileError(f"{told}: it is no table of people")
+        if told := why_ragged(path):
+            raise DatasetFileError(told)
         table = pd.read_csv(
             path, sep="\t", dtype=str, na_values=["n/a", ""], keep_default_na=False, encoding="utf-8-sig"
         )
     except (ValueError, OSError) as error:
         raise DatasetFileError(f"{path} is not a table of tab-separated values: {error}") from error
-    if not isinstance(table.index, pd.RangeIndex):
+    if not isinstance(table.index, pd.RangeIndex):  # of a table with quotes
         raise DatasetFileError(f"{path} has lines with more values than its header has names: correct it")
     return table
 

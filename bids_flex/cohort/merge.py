@@ -99,10 +99,12 @@ def _free(name: str, table: PeopleTable, taken: Collection[str]) -> str:
 
 
 def _meaning(name: str, table: PeopleTable) -> dict[str, Any]:
-    """Give a column's entry of the dictionary, or say that there is none."""
-    return dict(
-        table.described.get(name, {"Description": f"Column {name} of {table.name}.tsv, which does not describe it"})
-    )
+    """Give a column's entry of the dictionary, which need not describe it: many name its levels alone."""
+    return {
+        "Description": f"Column {name} of {table.name}.tsv, which does not describe it",
+        **table.described.get(name, {}),
+        "Source": f"{table.name}.tsv",
+    }
 
 
 def _unknown_levels(name: str, values: pd.Series, entry: dict[str, Any], table: PeopleTable) -> list[str]:

@@ -18,7 +18,6 @@ from bids_flex.dynamics.measures import (
     rarefied_promiscuity,
     switches_per_minute,
 )
-from bids_flex.dynamics.modularity import Modularity, modularity, multilayer_quality, quality_of, window_quality
 from bids_flex.dynamics.multilayer import Communities, multilayer_communities
 from bids_flex.dynamics.nulls import (
     NullStatistics,
@@ -32,6 +31,7 @@ from bids_flex.dynamics.nulls import (
 from bids_flex.dynamics.pamfil import PamfilFit, pamfil_estimate, pamfil_fixed_point
 from bids_flex.dynamics.prior import prior_communities
 from bids_flex.dynamics.profile import ORDER_FREE, Profile, profile
+from bids_flex.dynamics.quality import Modularity, modularity, multilayer_quality, quality_of, window_quality
 from bids_flex.dynamics.surrogates import (
     Autoregression,
     correlation_change,

@@ -9,8 +9,8 @@ import numpy as np
 
 from bids_flex.dynamics.domains import Domains, centroid
 from bids_flex.dynamics.measures import flexibility
-from bids_flex.dynamics.modularity import Modularity, Null, modularity, quality_of
 from bids_flex.dynamics.multilayer import Communities, Optimiser, multilayer_communities
+from bids_flex.dynamics.quality import Modularity, Null, modularity, quality_of
 from bids_flex.errors import RunError, UsageError
 
 if TYPE_CHECKING:

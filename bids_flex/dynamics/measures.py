@@ -245,7 +245,7 @@ def cohesion(labels: ArrayLike, pairs: ArrayLike | None = None) -> Cohesion:
 
     References
     ----------
-    doi 10.1016/j.neuroimage.2016.05.078
+    doi 10.1002/hbm.23699
 
     Examples
     --------

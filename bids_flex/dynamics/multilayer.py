@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bids_flex.dynamics import _kernels
-from bids_flex.dynamics.modularity import Modularity, Null, modularity, quality_of, weights_of
+from bids_flex.dynamics.quality import Modularity, Null, modularity, quality_of, weights_of
 from bids_flex.errors import UsageError
 
 if TYPE_CHECKING:

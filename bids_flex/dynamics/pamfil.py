@@ -9,8 +9,8 @@ import numpy as np
 
 from bids_flex.dynamics.landscape import quality_planes
 from bids_flex.dynamics.measures import flexibility
-from bids_flex.dynamics.modularity import modularity
 from bids_flex.dynamics.multilayer import Optimiser, multilayer_communities
+from bids_flex.dynamics.quality import modularity
 from bids_flex.errors import RunError, UsageError
 
 if TYPE_CHECKING:

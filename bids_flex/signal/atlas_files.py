@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_flex.content import LARGEST_LABEL, unreadable, why_absent, why_too_large, why_too_wide
+from bids_flex.content import LARGEST_LABEL, unreadable, why_absent, why_ragged, why_too_large, why_too_wide
 from bids_flex.errors import DatasetFileError, MissingInputError
 
 if TYPE_CHECKING:
@@ -160,6 +160,8 @@ def read_tsv(path: Path, *needed: str) -> pd.DataFrame:
     check_content(path)
     if told := why_too_wide(path):
         raise DatasetFileError(f"{told}: it is no table for an atlas")
+    if told := why_ragged(path):
+        raise DatasetFileError(told)
     try:
         table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, OSError) as error:

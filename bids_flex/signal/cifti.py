@@ -72,8 +72,7 @@ def load_labels(path: Path) -> tuple[NDArray[np.int64], Any, Any]:
     from nibabel import cifti2
 
     check_content(path)
-    image = _open(path, DatasetFileError)
-    axes = [image.header.get_axis(number) for number in (0, 1)]
+    image, axes = _open(path, DatasetFileError)
     if not isinstance(axes[0], cifti2.LabelAxis) or not isinstance(axes[1], cifti2.BrainModelAxis):
         raise DatasetFileError(f"{path} is no map of labels on greyordinates: a .dlabel.nii file is needed")
     try:
@@ -86,19 +85,27 @@ def load_labels(path: Path) -> tuple[NDArray[np.int64], Any, Any]:
     return values.astype(np.int64), axes[0], axes[1]
 
 
-def _open(path: Path, kind: type[Exception]) -> Any:  # noqa: ANN401 - nibabel has no types
-    """Open a CIFTI-2 file."""
+def _open(path: Path, kind: type[Exception]) -> tuple[Any, list[Any]]:
+    """Open a CIFTI-2 file and read what its two dimensions stand for."""
     import nibabel as nib
 
+    axes: list[Any] = []
+    # nibabel takes the XML to be complete: a part that is not there is None, and is asked for its own parts
+    broken: tuple[type[Exception], ...] = (*unreadable(), AttributeError, TypeError, AssertionError)
     try:
         image = nib.load(path)
-    except unreadable() as error:
+        if isinstance(image, nib.Cifti2Image):
+            axes = [image.header.get_axis(number) for number in image.header.mapped_indices]
+    except broken as error:
         raise kind(f"{path.name} cannot be read as an image ({error}): copy the file again") from error
     if told := why_too_large(image, path):
         raise kind(f"{told}: copy the file again")
     if not isinstance(image, nib.Cifti2Image) or len(image.shape) != 2:
         raise kind(f"{path.name} is no CIFTI-2 file of 2 dimensions: choose --file-format nifti for images of voxels")
-    return image
+    described = tuple(len(axis) for axis in axes)
+    if described != image.shape:
+        raise kind(f"{path.name} describes {described} values and holds {image.shape}: copy the file again")
+    return image, axes
 
 
 def open_series(path: Path) -> tuple[Any, Any, float]:
@@ -116,12 +123,11 @@ def open_series(path: Path) -> tuple[Any, Any, float]:
     """
     from nibabel import cifti2
 
-    image = _open(path, RunError)
-    time = image.header.get_axis(0)
+    image, (time, places) = _open(path, RunError)
     if not isinstance(time, cifti2.SeriesAxis):
         raise RunError(f"{path.name} holds no series: its rows are no points in time")
     step = float(time.step) if time.unit.upper() == "SECOND" else 0.0
-    return image, image.header.get_axis(1), step
+    return image, places, step
 
 
 def parcel_map(path: Path, labels: Sequence[str], index: NDArray[np.int64]) -> bytes:

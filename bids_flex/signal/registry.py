@@ -66,7 +66,13 @@ class Chosen:
 
 @cache
 def registry() -> dict[str, Entry]:
-    """Read the atlases that are known by name."""
+    """Read the atlases that are known by name.
+
+    Examples
+    --------
+    >>> registry()["Dosenbach2010"].source
+    'nilearn'
+    """
     text = resources.files("bids_flex.data").joinpath("atlases.toml").read_text(encoding="utf8")
     return {name: _entry(name, table) for name, table in tomllib.loads(text).items()}
 

@@ -152,6 +152,8 @@ def fork_server() -> multiprocessing.context.ForkServerContext:
     """Prepare the server that children are forked from: one BLAS thread each, no telemetry, libraries loaded."""
     for name in THREADS:
         os.environ[name] = "1"
+    # the server is started by `python -c`, which would import whatever the current folder has by the name of a library
+    os.environ["PYTHONSAFEPATH"] = "1"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     return context

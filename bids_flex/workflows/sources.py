@@ -47,6 +47,8 @@ def find_sources(config: Config) -> tuple[Atlas, Runs]:
         atlas = signal.named_atlas(found.atlas, found.labels, table, networks)
         stages.require_networks(atlas, config.science)
         return atlas, found.runs
+    # a wrong folder is the first thing to tell: the atlas may lie in it
+    source_root(config)
     atlas = signal.load_atlas(chosen.name, table, chosen.space, networks)
     stages.require_networks(atlas, config.science)
     cifti = given.file_format == "cifti"

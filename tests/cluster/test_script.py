@@ -260,3 +260,11 @@ def test_the_script_says_how_it_is_called():
     done = call(SHIPPED, environment={"PATH": os.environ["PATH"]})
     assert done.code == 2
     assert "submit [PLACES|unfinished]" in done.err
+
+
+def test_the_group_s_command_line_has_the_group_s_options(place):
+    mine = script(place, GROUP_OPTIONS=["--groups", "a column", "--covariates", "age"])
+    assert call(mine, "group", environment=surroundings(place, SLURM_CPUS_PER_TASK=2)).code == 0
+    said = (place / "record").read_text().splitlines()
+    assert said[:3] == [str(place / "bids"), str(place / "out"), "group"]
+    assert said[-6:] == ["--nprocs", "2", "--groups", "a column", "--covariates", "age"]

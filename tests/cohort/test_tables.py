@@ -37,7 +37,7 @@ def test_columns_levels_and_missing_values_are_kept(out, bids):
     assert cohort.people["age"].isna().tolist() == [False, True]
     assert cohort.categorical == ("group",)
     assert cohort.described["group"]["Levels"] == {"1": "patient", "2": "control"}
-    assert cohort.described["age"] == {"Units": "year"}
+    assert cohort.described["age"]["Units"] == "year"
     assert cohort.runs["group"].tolist() == ["1", "2", "2"]
     assert set(cohort.people) | set(cohort.runs) == set(cohort.described)
 
@@ -59,12 +59,23 @@ def test_session_tables_of_each_participant_and_at_the_top(out, bids):
         ["02", "a", "4", "2"],
         ["02", "b", "5", "2"],
     ]
-    assert apart.described["mood"] == {"LongName": "Mood"}
+    assert apart.described["mood"]["LongName"] == "Mood"
     # one row per participant has no place for two moods
     together = gather(out, bids)
     assert "mood" not in together.people
     assert together.runs["mood"].tolist() == ["3", "4", "5"]
     assert any("several sessions of 1 participants (such as 02)" in text for text in together.warnings)
+
+
+def test_an_entry_without_a_description_is_given_one(out, bids):
+    write_people(bids, "participant_id score\nsub-01 3\nsub-02 5", "phenotype/bai.tsv")
+    (bids / "phenotype" / "bai.json").write_text('{"score": {"LongName": "Score", "Levels": {"3": "low"}}}')
+    assert gather(out, bids).described["score"] == {
+        "Description": "Column score of bai.tsv, which does not describe it",
+        "LongName": "Score",
+        "Levels": {"3": "low"},
+        "Source": "bai.tsv",
+    }
 
 
 def test_a_top_table_of_sessions(out, bids):
@@ -84,7 +95,7 @@ def test_phenotypes_by_participant_and_by_session(out, bids):
     assert cohort.people["score"].isna().tolist() == [True, True, False]
     assert cohort.people["score"].iloc[2] == "8"
     assert cohort.people["madrs_score"].tolist()[1:] == ["9", "9"]
-    assert cohort.described["madrs_score"] == {"Units": "1"}
+    assert cohort.described["madrs_score"]["Units"] == "1"
 
 
 def test_a_phenotype_with_a_measures_name_gets_its_own_before_it(out, bids):
@@ -101,7 +112,11 @@ def test_a_phenotype_with_a_measures_name_gets_its_own_before_it(out, bids):
         ("participants.tsv", "participant_id x\nsub-01 9\nsub-01 8", "more than one row for 01"),
         ("participants.tsv", "id x\nsub-01 9", "has no column participant_id; it has id, x"),
         ("participants.tsv", "participant_id x\nn/a 9", "line 2 has no participant_id"),
-        ("participants.tsv", "participant_id x\nsub-01 9 8", "more values than its header"),
+        ("participants.tsv", "participant_id x\nsub-01 9 8", "line 2 has 3 values, the first line has 2 names"),
+        ("participants.tsv", 'participant_id x\n"sub-01" 9 8', "more values than its header"),
+        ("participants.tsv", "participant_id x y\nsub-01 9 8\n\nsub-02 9", "line 4 has 2 values, the first line has 3"),
+        ("participants.tsv", "participant_id x x\nsub-01 9 8", "more than one column x: rename or remove one"),
+        ("participants.tsv", "participant_id x\nsub-01 9\0", "participants.tsv holds NUL bytes"),
         ("participants.tsv", "participant_id x\nsub-77 9", "nobody with results is in participants.tsv"),
         ("phenotype/a.tsv", "participant_id x\nsub-01 9\nsub-01 8", "a.tsv has more than one row for 01"),
         (

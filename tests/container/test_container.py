@@ -264,10 +264,11 @@ def test_a_wrong_mount_lists_what_is_there(image, study, tmp_path):
 def test_a_mount_that_is_closed_to_this_user_is_named(image, tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    words = ("/data", "/out", "participant", "--atlas", "/data/atlas.nii.gz")
+    words = ("/data", "/out", "participant")
     said = run(closed, "--tmpfs", "/out:mode=1777", "--tmpfs", "/tmp", words=words)
     assert said.code == 66
-    assert "/data/atlas.nii.gz cannot be reached (Permission denied)" in said.err
+    assert "/data/" in said.err
+    assert "cannot be reached (Permission denied)" in said.err
     assert "this is user 1234" in said.err
 
 

@@ -123,6 +123,26 @@ def test_the_limit_holds():
     np.testing.assert_array_equal(limited, np.minimum(free, 5))
 
 
+def test_one_iteration_is_the_least():
+    # in the hand-made window above, the first iteration moves the misplaced region, and nothing is checked any more
+    fc = np.full((1, 6, 6), 0.1)
+    fc[:, :3, :3] = fc[:, 3:, 3:] = 0.8
+    labels, iterations = d.prior_communities(fc, [1, 1, 2, 2, 2, 2], max_iterations=1)
+    assert (labels.tolist(), iterations.tolist()) == ([[1, 1, 1, 2, 2, 2]], [1])
+    with pytest.raises(UsageError, match="max_iterations is 0; it must be at least 1"):
+        d.prior_communities(fc, [1, 1, 2, 2, 2, 2], max_iterations=0)
+
+
+def test_other_kinds_of_numbers_serve():
+    fc = np.zeros((1, 4, 4), dtype=np.float32)
+    fc[0, 0, 3] = fc[0, 3, 0] = 0.5
+    found, _ = d.prior_communities(fc, np.array([1, 1, 2, 2], dtype=np.int64))
+    expected, _ = d.prior_communities(fc.astype(float), [1, 1, 2, 2])
+    np.testing.assert_array_equal(found, expected)
+    integers, _ = d.prior_communities((fc * 2).astype(int), [1, 1, 2, 2], fisher=False)
+    np.testing.assert_array_equal(integers, expected)
+
+
 def test_a_perfect_correlation_is_strong_and_finite():
     fc = np.full((1, 4, 4), 0.2)
     fc[0, 0, 3] = fc[0, 3, 0] = 1.0

@@ -53,15 +53,20 @@ def inside(spoil: Spoil) -> Spoil:
     return lambda content: gzip.compress(spoil(gzip.decompress(content)), 1, mtime=0)
 
 
-def field(offset: int, kind: str, value: float) -> Spoil:
-    """Give a field of a NIfTI header another value."""
+def plain_field(offset: int, kind: str, value: float) -> Spoil:
+    """Give a field of the header of an uncompressed NIfTI file another value."""
 
     def spoil(content: bytes) -> bytes:
         changed = bytearray(content)
         struct.pack_into("<" + kind, changed, offset, value)
         return bytes(changed)
 
-    return inside(spoil)
+    return spoil
+
+
+def field(offset: int, kind: str, value: float) -> Spoil:
+    """Give a field of a NIfTI header another value."""
+    return inside(plain_field(offset, kind, value))
 
 
 NAN, INF = float("nan"), float("inf")

@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 import struct
+import subprocess
 from pathlib import Path
 
 import nibabel as nib
@@ -33,7 +34,7 @@ from bids_flex.signal.volumes import open_volumes, read_mask
 from bids_flex.stats import read_models
 from bids_flex.workflows import stages
 
-from .conftest import analyse, bids_flex
+from .conftest import LEAN, PRIOR_ALONE, analyse, bids_flex, command
 
 MEMORY, SECONDS = 1 << 30, 30
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -318,12 +319,25 @@ def analyse_into(study, out, work, planted, options):
     from bids_flex.workflows.app import make_jobs
     from bids_flex.workflows.child import execute
 
-    from .conftest import LEAN
-
     words = [study.root, out, "participant", "--atlas", study.atlas, *LEAN, "--participant-label", "01", *options]
     (job,) = make_jobs(parse_config([str(word) for word in words]))[0]
     folder = Path(shutil.copytree(planted, work / job.run.name))
     execute(job, folder, folder / "crash", verbose=0, threads=1, at=lambda _stage: None)
+
+
+def test_modules_that_lie_in_the_current_folder_are_not_imported(study, tmp_path):
+    """People call the app from the folder of a data set that they were given."""
+    marker, folder = tmp_path / "ran", tmp_path / "here"
+    for name in ("bids_flex", "numpy", "pandas", "nipype", "signal", "multiprocessing", "socket", "threading"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(f"open({str(marker)!r}, 'a').write('{name} ')")
+    words = ["--atlas", study.atlas, "--participant-label", "01", *LEAN, *PRIOR_ALONE]
+    done = subprocess.run(
+        command(study.root, tmp_path / "out", "participant", *words),
+        cwd=folder, capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not marker.exists(), marker.read_text()
 
 
 # --- nothing is written elsewhere

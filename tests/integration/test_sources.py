@@ -210,11 +210,10 @@ def test_where_there_are_no_series(tmp_path, study):
         found(study.root)
 
 
-def test_greyordinates_from_command_to_tables(study, tmp_path):
-    """The confounds of a simulated run, with greyordinates of known regional series beside them."""
+def write_greyordinates(study, bids, atlas, names=NAMES[:8]):
+    """The confounds of a simulated run, with greyordinates of known regional series beside them; give their stem."""
     import shutil
 
-    bids = tmp_path / "bids"
     shutil.copytree(study.root / "derivatives" / "fmriprep" / "sub-01", bids / "sub-01")
     describe(bids)
     func = bids / "sub-01" / "func"
@@ -223,16 +222,21 @@ def test_greyordinates_from_command_to_tables(study, tmp_path):
     described = json.loads(next(func.glob("*desc-preproc_bold.json")).read_text())
     volumes = len(pd.read_csv(confounds, sep="\t"))
     axis = cifti2.BrainModelAxis.from_surface(np.arange(32), 40, "CIFTI_STRUCTURE_CORTEX_LEFT")
-    names = NAMES[:8]
     labels = np.repeat(np.arange(1, 9), 4)
     table = {0: ("???", (0, 0, 0, 0))} | {number: (name, (0, 0, 0, 1)) for number, name in enumerate(names, start=1)}
-    atlas = tmp_path / "atlas-Grey_dseg.dlabel.nii"
     cifti2.save(cifti2.Cifti2Image(labels[None].astype(np.float32), (cifti2.LabelAxis(["m"], [table]), axis)), atlas)
     values = 1000 + make_series(9, volumes, 8)[:, labels - 1]
     time = cifti2.SeriesAxis(0, described["RepetitionTime"], volumes, "second")
     image = func / f"{source}_space-fsLR_den-91k_bold.dtseries.nii"
     cifti2.save(cifti2.Cifti2Image(values.astype(np.float32), (time, axis)), image)
     (func / f"{source}_space-fsLR_den-91k_bold.json").write_text(json.dumps(described))
+    return source
+
+
+def test_greyordinates_from_command_to_tables(study, tmp_path):
+    bids, names = tmp_path / "bids", NAMES[:8]
+    atlas = tmp_path / "atlas-Grey_dseg.dlabel.nii"
+    source = write_greyordinates(study, bids, atlas)
     out = tmp_path / "out"
     asked = (
         "--file-format",
