@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bids_flex.bids.outputs import write_dataset
@@ -15,6 +16,7 @@ from bids_flex.multiverse.write import write_curves, write_members
 
 if TYPE_CHECKING:
     from bids_flex.bids.universes import UniverseTable
+    from bids_flex.cohort import Cohort
     from bids_flex.config import Config
     from bids_flex.multiverse.curves import Curves
 
@@ -76,7 +78,18 @@ def _member(config: Config, table: UniverseTable, place: int) -> Member:
     except (NoMatchError, DatasetFileError, MissingInputError) as error:
         LOG.warning("universe %s: %s", name, error)
         return Member(name, levels, None, str(error))
-    return Member(name, levels, cohort)
+    return Member(name, levels, _whole_brain(cohort))
+
+
+def _whole_brain(cohort: Cohort) -> Cohort:
+    """Keep what curves are made of: the tables of all universes are held at once, and most columns are regions."""
+    local = {column.name for column in cohort.columns if column.level != "global"}
+    people, runs = (
+        table.drop(columns=[name for name in table if name in local]) for table in (cohort.people, cohort.runs)
+    )
+    return replace(
+        cohort, people=people, runs=runs, columns=tuple(one for one in cohort.columns if one.level == "global")
+    )
 
 
 def _summary(curves: Curves) -> str:

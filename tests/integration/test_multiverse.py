@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from dataclasses import replace
 
 import html5lib
@@ -294,6 +295,19 @@ def test_the_page_works_in_a_browser(compared, browser, width):  # noqa: F811 - 
     assert seen.errors == []
     assert all(one.startswith(("data:", "blob:")) for one in seen.requests[1:])
     page.close()
+
+
+def test_a_runs_graph_has_each_different_step_once(study, grid, tmp_path):
+    from bids_flex.workflows.graph import build_graph
+
+    config = config_of(study, tmp_path, grid)
+    found = many.read_universes(str(grid), config)
+    jobs = [one.jobs[0] for one in many.plan(config, found)[0]]
+    graph = build_graph(jobs, tmp_path)
+    kinds = Counter(type(node.interface).__name__ for node in graph.workflow._graph)
+    assert kinds == {"Parcellate": 1, "Clean": 2, "Connect": 6, "Search": 6, "Measure": 6, "Hold": 6, "Write": 6}
+    assert list(many.shared_steps(found).values()) == [1, 2, 6, 6, 6]
+    assert len(set(graph.writers)) == 6
 
 
 def test_what_memory_cannot_hold_is_left_out_and_the_rest_is_planned(study, grid, tmp_path):

@@ -5,9 +5,10 @@ from dataclasses import fields, replace
 import pytest
 
 from bids_flex.cli import parse_config
-from bids_flex.config import DenoiseSettings, Duration, MultilayerSettings, PriorSettings, Science
+from bids_flex.config import ENGINES, DenoiseSettings, Duration, MultilayerSettings, PriorSettings, Science
 from bids_flex.errors import MissingInputError, UsageError
 from bids_flex.multiverse import choice_names, read_universes, steps_of
+from bids_flex.multiverse.grid import OF_ENGINE
 from bids_flex.workflows.multiverse import shared_steps
 
 WORDS = ["/bids", "/out", "participant", "--n-surrogates", "0"]
@@ -176,3 +177,9 @@ def test_engines_share_the_connectivity_of_the_same_windows():
     prior, multilayer = (steps_of(science, engine) for engine in ("prior", "multilayer"))
     assert prior.connect == multilayer.connect
     assert prior.search != multilayer.search
+
+
+def test_every_engine_has_choices_that_are_its_settings():
+    assert set(OF_ENGINE) == set(ENGINES)
+    for engine, choices in OF_ENGINE.items():
+        assert set(choices.values()) <= {field.name for field in fields(Science().engine(engine))}
