@@ -14,7 +14,7 @@ from bids_flex.errors import BidsFlexError, UsageError, unreachable
 from bids_flex.group_options import add_group
 from bids_flex.input_options import add_input
 from bids_flex.interrupts import Interrupted, Interrupts
-from bids_flex.options import add_cleaning
+from bids_flex.options import add_cleaning, add_multiverse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_engines(parser)
     _add_multilayer(parser)
     _add_surrogates(parser)
+    add_multiverse(parser)
     add_group(parser)
     _add_execution(parser)
     return parser

@@ -243,6 +243,7 @@ class Config:
     level: Level
     derivatives: str | None = None
     custom_confounds: str | None = None
+    multiverse: str | None = None
     science: Science = field(default_factory=Science)
     selection: Selection = field(default_factory=Selection)
     group: GroupSettings = field(default_factory=GroupSettings)

@@ -33,3 +33,15 @@ def add_cleaning(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder with a table of further confounds for every run: fMRIPost-AROMA's output, or tables of your own",
     )
+
+
+def add_multiverse(parser: argparse.ArgumentParser) -> None:
+    """Add the analysis of the same runs in many ways."""
+    group = parser.add_argument_group("many analyses at once")
+    group.add_argument(
+        "--multiverse",
+        metavar="FILE|default",
+        help="participant: analyse every run in each way that a TOML grid of choices names (default: 48 ways; "
+        "docs/multiverse.md), into OUTPUT_DIR/universes; the other options say what the grid leaves open. group: finds "
+        "OUTPUT_DIR/universes by itself",
+    )

@@ -53,7 +53,7 @@ def check_outputs(output_dir: Path) -> tuple[int, list[str]]:
     links = _refuse_foreign(output_dir).get("DatasetLinks")
     roots = _own_roots(output_dir, links if isinstance(links, dict) else {})
     faults: list[str] = []
-    hashes: dict[tuple[str, str], str] = {}
+    hashes: dict[tuple[Path, str, str], str] = {}
     tables = sorted(output_dir.rglob("*.tsv"))
     for path in tables:
         named = path.relative_to(output_dir).as_posix()
@@ -197,7 +197,7 @@ def _run_faults(path: Path, table: pd.DataFrame, described: dict[str, Any]) -> I
         yield f"{columns} columns of regions, but the atlas has {regions}"
 
 
-def _hash_faults(path: Path, hashes: dict[tuple[str, str], str]) -> Iterator[str]:
+def _hash_faults(path: Path, hashes: dict[tuple[Path, str, str], str]) -> Iterator[str]:
     """Name a table whose settings or inputs are not those of the other tables of its run."""
     described = _read(path.with_suffix(".json"))
     if path.parent.name != "func" or isinstance(described, str):
@@ -205,5 +205,5 @@ def _hash_faults(path: Path, hashes: dict[tuple[str, str], str]) -> Iterator[str
     run = {key: label for key, label in entities_of(path).items() if key not in {"desc", "stat"}}
     for key in ("SettingsHash", "InputFingerprint"):
         here = json.dumps(described.get(key), sort_keys=True)
-        if hashes.setdefault((repr(sorted(run.items())), key), here) != here:
+        if hashes.setdefault((path.parent, repr(sorted(run.items())), key), here) != here:
             yield f"its {key} is not that of the other tables of its run: analyse the run again with --force"

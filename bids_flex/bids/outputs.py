@@ -58,6 +58,9 @@ CITATION.md
 atlases
 group
 logs
+universes
+universes.tsv
+universes.json
 """
 
 

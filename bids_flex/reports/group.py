@@ -220,15 +220,23 @@ def _tables(model: ModelResults, tests: pd.DataFrame) -> list[dict[str, Any]]:
             "id": f"{model.stem}-{name}",
             "caption": caption,
             "columns": [one for one in columns if one in table],
-            "rows": _cells(table, columns),
+            "rows": cells(table, columns),
             "file": f"{model.stem}_{name}.tsv",
         }
         for name, caption, table, columns in listed
     ]
 
 
-def _cells(table: pd.DataFrame, columns: Sequence[str]) -> list[list[dict[str, Any]]]:
-    """Write a table's cells: the value to sort by, and the text to read."""
+def cells(table: pd.DataFrame, columns: Sequence[str]) -> list[list[dict[str, Any]]]:
+    """Write a table's cells: the value to sort by, and the text to read.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With rows to show.
+    columns : sequence of str
+        To show, where they are there.
+    """
     there = [name for name in columns if name in table]
     return [[_cell(value) for value in row] for row in table[there].itertuples(index=False)]
 

@@ -11,6 +11,7 @@ from bids_flex.bids.results import read_sidecar
 from bids_flex.errors import DatasetFileError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -61,8 +62,8 @@ class ModelResults:
         return str(self.told["PrimaryEngine"])
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table of ours; labels of participants and sessions stay text.
+def read_table(path: Path, words: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a table of ours; labels of participants and sessions stay text, and so do the columns that are named.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    text = dict.fromkeys(("participant_id", "session", "run", "network", "region", "reason", "missing"), str)
+    text = dict.fromkeys(("participant_id", "session", "run", "network", "region", "reason", "missing", *words), str)
     try:
         return pd.read_csv(path, sep="\t", na_values=["n/a"], keep_default_na=False, dtype=text)
     except (OSError, ValueError) as error:

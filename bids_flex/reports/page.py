@@ -42,6 +42,11 @@ def render(template: str, **values: Any) -> str:  # noqa: ANN401 - what a templa
     return _environment().get_template(template).render(**own, **values)
 
 
+def own_script(name: str) -> str:
+    """Read a script that only some pages have."""
+    return (resources.files("bids_flex.data") / "templates" / name).read_text(encoding="utf8")
+
+
 def render_text(template: str, **values: Any) -> str:  # noqa: ANN401 - what a template wants
     """Fill in a template of plain text; empty lines in a row become one."""
     text = _environment(escape=False).get_template(template).render(**values)

@@ -140,7 +140,7 @@ def freedman_lane(
     rows = []
     for contrast in contrasts:
         weights = np.asarray(contrast, dtype=np.float64)
-        residual = _reduced_residuals(outcomes, matrix, weights)
+        residual = reduced_residuals(outcomes, matrix, weights)
         plan = _plan(matrix, weights, residual, statistic)
         observed = fit_contrast(outcomes, matrix, weights, statistic)
         reached = _count(plan, residual, np.abs(observed.statistic), members, places, signs, threads)
@@ -149,6 +149,53 @@ def freedman_lane(
         rows.append((np.where(lost, np.nan, observed.statistic), np.where(lost, np.nan, observed.p), p, p_max))
     t, p, p_permutation, p_max = (np.array(column) for column in zip(*rows, strict=True))
     return PermutationResult(t, p, p_permutation, p_max, len(places), exact)
+
+
+def permuted_tests(
+    y: ArrayLike,
+    design: ArrayLike,
+    contrast: ArrayLike,
+    places: Orders,
+    signs: Floats | None = None,
+    statistic: Statistic = "hc3",
+) -> Floats:
+    """Compute the t of one contrast for given arrangements of the residuals of the model without it.
+
+    Parameters
+    ----------
+    y : array, shape (n,) or (n, m)
+        Outcomes.
+    design : array, shape (n, p)
+        Full rank.
+    contrast : array, shape (p,)
+        One row of weights.
+    places : ndarray of int, shape (B, n)
+        For every datum, which row of the design it goes to.
+    signs : ndarray, shape (B, n), optional
+        With which sign.
+    statistic : {"hc3", "ols"}
+        Kind of t.
+
+    Returns
+    -------
+    ndarray, shape (B, m)
+        NaN where nothing of an outcome is left to permute, or an arrangement has no variance.
+    """
+    outcomes, matrix = checked(y, design)
+    weights = np.asarray(contrast, dtype=np.float64)
+    if weights.ndim != 1:
+        raise UsageError(f"the contrast has shape {weights.shape}: one row of weights is needed")
+    residual = reduced_residuals(outcomes, matrix, weights)
+    plan = _plan(matrix, weights, residual, statistic)
+    filled = np.nan_to_num(residual)
+    size = max(1, CHUNK_VALUES // (len(plan.linear) * residual.shape[1] + residual.size))
+    parts = []
+    for first in range(0, len(places), size):
+        here = slice(first, first + size)
+        parts.append(_statistics(plan, filled, filled**2, places[here], None if signs is None else signs[here]))
+    found = np.concatenate(parts)
+    found[:, np.isnan(residual[0])] = np.nan
+    return found
 
 
 def _check_choices(n_permutations: int, statistic: str, rearrange: str) -> None:
@@ -182,7 +229,7 @@ def _arrangements(
     return np.argsort(orders, axis=1), None, exact
 
 
-def _reduced_residuals(outcomes: Floats, matrix: Floats, contrast: Floats) -> Floats:
+def reduced_residuals(outcomes: Floats, matrix: Floats, contrast: Floats) -> Floats:
     """Take the model without the contrast out of the outcomes, and scale them; NaN where nothing but rounding is left.
 
     Fitted values that would be put back change no statistic of the contrast.

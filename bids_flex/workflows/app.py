@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bids_flex.bids.further import input_state
-from bids_flex.bids.outputs import check_writable, private_folder, refuse_links, remove_leftovers, write_dataset
+from bids_flex.bids.outputs import check_writable, refuse_links, remove_leftovers, write_dataset
 from bids_flex.bids.summaries import entities_of_run, participant_folders
-from bids_flex.config import science_hash, stated
-from bids_flex.errors import BidsFlexError, MissingInputError, NoMatchError, UsageError, unreachable
+from bids_flex.errors import BidsFlexError, NoMatchError, UsageError, unreachable
 from bids_flex.interrupts import Interrupted
 from bids_flex.workflows.child import Outcome
+from bids_flex.workflows.jobs import analyse, make_jobs, sort_out
 from bids_flex.workflows.journal import Journal, open_journal
-from bids_flex.workflows.limits import pages_at_once, refuse_little_memory, share_out
+from bids_flex.workflows.limits import pages_at_once, refuse_little_memory
+from bids_flex.workflows.multiverse import dry_run_universes, refuse_universes, run_universes
 from bids_flex.workflows.places import work_folder
-from bids_flex.workflows.terminal import Board, live
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from bids_flex.bids.inputs import Run, Runs
+    from bids_flex.bids.inputs import Run
     from bids_flex.config import Config
     from bids_flex.interrupts import Interrupts
-    from bids_flex.workflows.limits import Share
     from bids_flex.workflows.stages import Job
 
 LOG = logging.getLogger("bids_flex")
@@ -95,6 +93,9 @@ def _do(config: Config, work_dir: Path, journal: Journal, interrupts: Interrupts
     """Do the work of a level, and return the exit code."""
     if config.level == "group":
         return _group(config, journal)
+    if config.multiverse is not None and not config.execution.reports_only:
+        return run_universes(config, work_dir, journal, interrupts, README)
+    refuse_universes(config.output_dir)
     if config.execution.reports_only:
         return _pages_again(config, journal)
     return _participant(config, work_dir, journal, interrupts)
@@ -112,73 +113,39 @@ def _participant(config: Config, work_dir: Path, journal: Journal, interrupts: I
     """Analyse every run that is not done yet."""
     from bids_flex.workflows.atlases import keep_atlas_of
     from bids_flex.workflows.pages import make_pages
-    from bids_flex.workflows.participant import run_jobs, start_server
+    from bids_flex.workflows.participant import start_server
     from bids_flex.workflows.sources import source_root
 
     start_server()
     jobs, runs = make_jobs(config)
     write_dataset(config.output_dir, source_root(config), README)
     journal.record(*(Outcome(one.name, "failed", one.reason) for one in runs.unusable))
-    done, todo = _sort_out(jobs, redo=config.execution.redo)
+    done, todo = sort_out(jobs, redo=config.execution.redo)
     # together: a table for each of thousands would be written thousands of times
     journal.record(*(Outcome(job.run.name, "skipped", "already done with these settings and files") for job in done))
     _note_short_windows(todo)
     if jobs:
         keep_atlas_of(jobs[0])
-    share = share_out(todo, config.execution.nprocs, config.execution.memory_gb, work_dir)
-    todo = _without_refused(todo, share, journal)
-    for job in todo:
-        private_folder(work_dir / job.run.name)
-    LOG.info("%d runs to analyse, %d at a time; intermediate files in %s", len(todo), share.parallel, work_dir)
-    if todo:
-        LOG.info("a run may need about %.0f MB of memory; %.0f MB may be used", share.need_mb, share.allowed_mb)
-    board = Board(len(todo))
-
-    def report(outcome: Outcome) -> None:
-        journal.record(outcome)
-        board.end(outcome)
-
-    with live(board, journal.console):
-        run_jobs(
-            todo,
-            parallel=share.parallel,
-            threads=share.threads,
-            work_dir=work_dir,
-            crash_dir=journal.folder / "crash",
-            verbose=config.execution.verbose,
-            stop_on_first_crash=config.execution.stop_on_first_crash,
-            clean=config.execution.clean_workdir,
-            report=report,
-            at=board.at,
-            check=interrupts.check,
-        )
+    analyse([[job] for job in todo], config, work_dir, journal, interrupts)
     if config.execution.reports:
-        refused = [job.run.name for job, _ in share.refused]
-        changed = [*(job.run.name for job in todo), *refused, *(one.name for one in runs.unusable)]
+        changed = [*(job.run.name for job in todo), *(one.name for one in runs.unusable)]
         labels = _labels(config, changed, [job.run.name for job in done])
         at_once = pages_at_once(config.execution.nprocs, config.execution.memory_gb)
         make_pages(config.output_dir, labels, nprocs=at_once, crash_dir=journal.folder / "crash")
     return 1 if journal.count("failed") else 0
 
 
-def _without_refused(jobs: list[Job], share: Share, journal: Journal) -> list[Job]:
-    """Leave out, with a row of the status table, what would be killed for its memory or fill the disk."""
-    for job, why in share.refused:
-        journal.record(Outcome(job.run.name, "failed", why))
-    without = {job.run.name for job, _ in share.refused}
-    return [job for job in jobs if job.run.name not in without]
-
-
 def _group(config: Config, journal: Journal) -> int:
     """Compare people, unless only the page is wanted, and make the page."""
     from bids_flex.workflows.group import run_group
+    from bids_flex.workflows.group_multiverse import is_multiverse, run_group_universes
     from bids_flex.workflows.pages import make_group
 
     again = config.execution.reports_only
     if again and not (config.output_dir / "group").is_dir():
         raise NoMatchError(f"{config.output_dir} has no results of the group level: run it first")
     if not again:
-        run_group(config, README)
+        (run_group_universes if is_multiverse(config) else run_group)(config, README)
     failed = make_group(config.output_dir, journal.folder / "crash") if config.execution.reports else 0
     # results that are whole are a success; of a call for a page alone, the page is the result
     return 1 if failed and again else 0
@@ -217,85 +184,12 @@ def _note_short_windows(jobs: list[Job]) -> None:
             LOG.warning("engine %s: %s", engine.name, notes[0])
 
 
-def make_jobs(config: Config) -> tuple[list[Job], Runs]:
-    """Bring runs and settings together; what serves the whole data set is read, and found wanting, first."""
-    from bids_flex.signal import load_strategy
-    from bids_flex.workflows.sources import find_sources
-    from bids_flex.workflows.stages import Job, atlas_fingerprint
-
-    strategy = load_strategy(config.science.denoise.strategy)
-    further = _custom_confounds(config)
-    atlas, runs = find_sources(config)
-    named = science_hash(config.science, atlas_fingerprint(atlas), repr(strategy))
-    jobs = [
-        Job(
-            run, config.science, atlas, strategy, config.output_dir.resolve(), named, input_state(run, further), further
-        )
-        for run in runs.usable
-    ]
-    return jobs, runs
-
-
-def _custom_confounds(config: Config) -> Path | None:
-    """Name the folder of further confounds, if one was asked for."""
-    if config.custom_confounds is None:
-        return None
-    folder = Path(config.custom_confounds).absolute()
-    if not folder.is_dir():
-        raise MissingInputError(f"--custom-confounds {folder} is no folder: check the path")
-    return folder
-
-
-def _sort_out(jobs: list[Job], *, redo: bool) -> tuple[list[Job], list[Job]]:
-    """Tell finished runs from those to do, and refuse to mix settings.
-
-    Raises
-    ------
-    UsageError
-        When a run was analysed with other settings, and --force was not given.
-    """
-    from bids_flex.bids.results import read_sidecar
-    from bids_flex.workflows.derivatives import sidecar_path
-    from bids_flex.workflows.engines import ENGINES
-
-    done: list[Job] = []
-    todo: list[Job] = []
-    for job in jobs:
-        # an engine that is not asked for now may have been used before: that is another setting too
-        all_there = [] if redo else [read_sidecar(sidecar_path(job, engine)) for engine in ENGINES]
-        for other in all_there:
-            if other is not None and other.get("SettingsHash") != job.settings_hash:
-                raise UsageError(
-                    f"{job.run.name} was analysed with other settings in {job.output_dir}: "
-                    f"{_difference(other.get('Settings', {}), stated(job.science))}; "
-                    "choose another output folder, or --force to replace it"
-                )
-        there = None if redo else read_sidecar(sidecar_path(job))
-        finished = there is not None and there.get("InputFingerprint") == job.fingerprint
-        (done if finished else todo).append(job)
-    return done, todo
-
-
-def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Say in which settings two analyses differ."""
-    before, after = _flat(old), _flat(new)
-    names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-    told = [f"{name} was {before.get(name, 'unset')}, now {after.get(name, 'unset')}" for name in names]
-    return "; ".join(told) or "the version of bids_flex, or the content of the atlas or the denoising strategy"
-
-
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested tables into one with dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in table.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
-
-
 def _dry_run(config: Config) -> int:
     """Print which runs would be analysed, with which files."""
     if config.level == "group":
         raise UsageError("--dry-run lists the runs of the participant level; the group level has none")
+    if config.multiverse is not None:
+        return dry_run_universes(config)
     jobs, runs = make_jobs(config)
     for job in jobs:
         _print_run(job.run)

@@ -18,6 +18,7 @@ from bids_flex.config import to_toml
 from bids_flex.errors import OutputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -38,28 +39,33 @@ class Journal:
 
     def record(self, *outcomes: Outcome) -> None:
         """Note outcomes in the log and in ``status.tsv``, which is whole after each call."""
-        import pandas as pd
-
         self.outcomes.extend(outcomes)
         for outcome in outcomes:
             said = f"{outcome.run}: {outcome.state}{_cost(outcome)}" + (f": {outcome.reason}" if outcome.reason else "")
             LOG.log(logging.ERROR if outcome.state == "failed" else logging.INFO, said)
-        rows = sorted(self.outcomes, key=lambda one: one.run)
-        table = pd.DataFrame(
-            {
-                "run": [one.run for one in rows],
-                "state": [one.state for one in rows],
-                # a table has one line per row, whatever a message holds
-                "reason": [" ".join(one.reason.split()) or None for one in rows],
-                "seconds": [round(one.seconds, 2) for one in rows],
-                "peak_memory": [round(one.peak_memory_mb, 1) for one in rows],
-            }
-        )
-        write_table(self.folder / "status.tsv", table, {})
+        write_status(self.folder, self.outcomes)
 
     def count(self, state: str) -> int:
         """Count the runs that ended in one state."""
         return sum(one.state == state for one in self.outcomes)
+
+
+def write_status(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write the table of what became of every run."""
+    import pandas as pd
+
+    rows = sorted(outcomes, key=lambda one: one.run)
+    table = pd.DataFrame(
+        {
+            "run": [one.run for one in rows],
+            "state": [one.state for one in rows],
+            # a table has one line per row, whatever a message holds
+            "reason": [" ".join(one.reason.split()) or None for one in rows],
+            "seconds": [round(one.seconds, 2) for one in rows],
+            "peak_memory": [round(one.peak_memory_mb, 1) for one in rows],
+        }
+    )
+    write_table(folder / "status.tsv", table, {})
 
 
 def _cost(outcome: Outcome) -> str:

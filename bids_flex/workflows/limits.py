@@ -24,6 +24,10 @@ RUN_MB = 120.0
 PAGE_MB = 250.0
 """A process that draws pages, measured."""
 FLOAT_MB = 8 / MB
+SERIES_BYTES, MATRIX_BYTES, LABEL_BYTES = 14, 17, 2.2
+"""Of a value in tables of series, matrices and communities; measured, as the next two."""
+REGION_BYTES, RUN_BYTES = 2500, 50_000
+"""Of a region in all dictionaries and tables of measures, and of what no region is in."""
 GROUPS, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 UNLIMITED = 1 << 60
 """Version 1 of control groups writes a number near 2**63 for no limit."""
@@ -122,6 +126,17 @@ def scratch_mb(job: Job) -> float:
     return windows * len(job.atlas.labels) ** 2 * FLOAT_MB
 
 
+def output_mb(job: Job) -> float:
+    """Tell how much the results of one run take on the disk, in MB: tables as text, and their dictionaries."""
+    from bids_flex.workflows.engine_stages import most_windows
+
+    regions = len(job.atlas.labels)
+    tables: float = 2 * SERIES_BYTES * job.run.volumes + (1 + len(job.science.engines)) * MATRIX_BYTES * regions
+    for engine in job.science.engines:
+        tables += (2 if engine == "multilayer" else 1) * LABEL_BYTES * most_windows(job, engine) + REGION_BYTES
+    return (tables * regions + RUN_BYTES) / MB
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """How the machine is shared out.
@@ -132,24 +147,24 @@ class Share:
         Runs at a time, and threads of each.
     need_mb, allowed_mb : float
         Memory that the neediest run is expected to need beside what all share, and what all together may use.
-    refused : tuple of (Job, str)
-        Runs that would not fit if each had the machine for itself, and why.
+    refused : tuple of (str, str)
+        Runs that would not fit if each had the machine for itself, by name, and why.
     """
 
     parallel: int
     threads: int
     need_mb: float
     allowed_mb: float
-    refused: tuple[tuple[Job, str], ...]
+    refused: tuple[tuple[str, str], ...]
 
 
-def share_out(jobs: Sequence[Job], nprocs: int | None, memory_gb: float | None, work_dir: Path) -> Share:
+def share_out(runs: Sequence[Sequence[Job]], nprocs: int | None, memory_gb: float | None, work_dir: Path) -> Share:
     """Decide how many runs are analysed at a time, so that they stay within processors, memory and disk.
 
     Parameters
     ----------
-    jobs : sequence of Job
-        Runs to analyse.
+    runs : sequence of sequence of Job
+        Runs to analyse, each in one way or many, one after the other.
     nprocs, memory_gb : int or None, float or None
         What the user allows; None for what control group, scheduler and machine allow.
     work_dir : Path
@@ -157,9 +172,11 @@ def share_out(jobs: Sequence[Job], nprocs: int | None, memory_gb: float | None, 
     """
     allowed_mb = _allowed_mb(memory_gb)
     free_mb = shutil.disk_usage(work_dir).free / MB
-    refused = tuple((job, why) for job in jobs if (why := _why_not(job, allowed_mb, free_mb)))
-    without = {job.run.name for job, _ in refused}
-    rest = [job for job in jobs if job.run.name not in without]
+    refused = tuple(
+        (jobs[0].run.name, why) for jobs in runs if (why := next(filter(None, _why_not(jobs, allowed_mb, free_mb)), ""))
+    )
+    without = {name for name, _ in refused}
+    rest = [jobs for jobs in runs if jobs[0].run.name not in without]
     processors = processors_allowed()
     fitting = int((allowed_mb - SHARED_MB) // _most(rest, 1))
     parallel = max(1, min(nprocs or processors, len(rest), fitting))
@@ -168,6 +185,12 @@ def share_out(jobs: Sequence[Job], nprocs: int | None, memory_gb: float | None, 
     while threads > 1 and SHARED_MB + parallel * _most(rest, threads) > allowed_mb:
         threads -= 1
     return Share(parallel, threads, _most(rest, threads), allowed_mb, refused)
+
+
+def unfit(jobs: Sequence[Job], memory_gb: float | None, work_dir: Path) -> list[tuple[Job, str]]:
+    """List what would not fit if it had the machine for itself, and why; None as for :func:`share_out`."""
+    allowed_mb, free_mb = _allowed_mb(memory_gb), shutil.disk_usage(work_dir).free / MB
+    return [(job, why) for job in jobs if (why := _why_not_so(job, allowed_mb, free_mb))]
 
 
 def pages_at_once(nprocs: int | None, memory_gb: float | None) -> int:
@@ -180,12 +203,17 @@ def _allowed_mb(memory_gb: float | None) -> float:
     return memory_allowed_mb() if memory_gb is None else memory_gb * 1000
 
 
-def _most(jobs: Sequence[Job], threads: int) -> float:
-    return max((need_mb(job, threads) for job in jobs), default=RUN_MB)
+def _most(runs: Sequence[Sequence[Job]], threads: int) -> float:
+    return max((need_mb(job, threads) for jobs in runs for job in jobs), default=RUN_MB)
 
 
-def _why_not(job: Job, allowed_mb: float, free_mb: float) -> str:
-    """Say why a run cannot be analysed at all here; empty when it can."""
+def _why_not(jobs: Sequence[Job], allowed_mb: float, free_mb: float) -> Iterator[str]:
+    """Say why a run cannot be analysed at all here, way by way; empty for those in which it can."""
+    return (_why_not_so(job, allowed_mb, free_mb) for job in jobs)
+
+
+def _why_not_so(job: Job, allowed_mb: float, free_mb: float) -> str:
+    """Say why a run cannot be analysed in one way; empty when it can."""
     need, scratch = SHARED_MB + need_mb(job, 1), scratch_mb(job)
     if need > allowed_mb:
         return (

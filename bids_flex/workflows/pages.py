@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
 from bids_flex.bids.outputs import write_atomic
+from bids_flex.bids.universes import TABLE
 from bids_flex.errors import BidsFlexError, OutputError
 from bids_flex.workflows.child import end_with_parent
 from bids_flex.workflows.participant import fork_server
@@ -73,9 +74,11 @@ def make_pages(output_dir: Path, labels: Sequence[str], *, nprocs: int, crash_di
 
 def make_group(output_dir: Path, crash_dir: Path) -> int:
     """Make the page of the group; return 1 when it cannot be made, 0 otherwise."""
-    from bids_flex.reports import make_group_page
+    from bids_flex.reports import make_group_page, make_multiverse_page
 
-    failed = _told("group", _guarded(lambda: make_group_page(output_dir, crash_dir), "group", crash_dir))
+    many = (output_dir / TABLE).exists()
+    make = make_multiverse_page if many else make_group_page
+    failed = _told("group", _guarded(lambda: make(output_dir, crash_dir), "group", crash_dir))
     if not failed:
         LOG.info("page: %s", output_dir / "group.html")
     return failed

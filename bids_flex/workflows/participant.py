@@ -34,12 +34,17 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXP
 
 @dataclass(frozen=True, slots=True)
 class _Child:
-    """A run in work."""
+    """A run in work, in one way or many."""
 
-    job: Job
+    jobs: Sequence[Job]
     process: ForkServerProcess
     pipe: Connection
     last: list[Any] = field(default_factory=list)
+
+    @property
+    def run(self) -> str:
+        """The run's name."""
+        return self.jobs[0].run.name
 
     @property
     def silent(self) -> bool:
@@ -48,7 +53,7 @@ class _Child:
 
 
 def run_jobs(
-    jobs: Sequence[Job],
+    jobs: Sequence[Sequence[Job]],
     *,
     parallel: int,
     threads: int,
@@ -67,8 +72,8 @@ def run_jobs(
 
     Parameters
     ----------
-    jobs : sequence of Job
-        The runs.
+    jobs : sequence of sequence of Job
+        The runs, each in one way or many.
     parallel, threads : int
         Children at a time, and threads of each.
     work_dir, crash_dir : Path
@@ -111,28 +116,28 @@ def run_jobs(
         while waiting or working:
             while waiting and len(working) < parallel:
                 child = _start(context, waiting.popleft(), work_dir, crash_dir, verbose, threads)
-                at(child.job.run.name, "starting")
+                at(child.run, "starting")
                 working[child.process.sentinel] = child
             for child in _ended(working, at):
                 outcome = _outcome(child)
                 settle(outcome)
                 if clean and outcome.state == "done":
-                    shutil.rmtree(work_dir / child.job.run.name, ignore_errors=True)
+                    shutil.rmtree(work_dir / child.run, ignore_errors=True)
                 if outcome.state == "failed" and stop_on_first_crash:
-                    for job in waiting:
-                        settle(Outcome(job.run.name, "skipped", "not started: --stop-on-first-crash"))
+                    for one in waiting:
+                        settle(Outcome(one[0].run.name, "skipped", "not started: --stop-on-first-crash"))
                     waiting.clear()
             check()
     except (KeyboardInterrupt, OutputError):
         with undisturbed():
             _stop(child.process for child in working.values())
             # the one that was just being started is among neither those that wait nor those at work
-            for job in [job for job in jobs if job.run.name not in outcomes]:
+            for name in [one[0].run.name for one in jobs if one[0].run.name not in outcomes]:
                 # a disk that takes no more rows must not hide why the call ends
                 with contextlib.suppress(OutputError):
-                    settle(Outcome(job.run.name, "interrupted", "stopped before it was finished"))
+                    settle(Outcome(name, "interrupted", "stopped before it was finished"))
         raise
-    return [outcomes[job.run.name] for job in jobs]
+    return [outcomes[one[0].run.name] for one in jobs]
 
 
 def start_server() -> None:
@@ -156,22 +161,21 @@ def fork_server() -> multiprocessing.context.ForkServerContext:
 
 def _start(
     context: multiprocessing.context.ForkServerContext,
-    job: Job,
+    jobs: Sequence[Job],
     work_dir: Path,
     crash_dir: Path,
     verbose: int,
     threads: int,
 ) -> _Child:
     """Start the child process of one run."""
-    LOG.info("%s: started", job.run.name)
+    name = jobs[0].run.name
+    LOG.info("%s: started", name)
     ours, theirs = context.Pipe(duplex=False)
-    folder = work_dir / job.run.name
-    process = context.Process(
-        target=run_child, args=(job, folder, crash_dir, verbose, threads, theirs), name=job.run.name
-    )
+    folder = work_dir / name
+    process = context.Process(target=run_child, args=(jobs, folder, crash_dir, verbose, threads, theirs), name=name)
     process.start()
     theirs.close()
-    return _Child(job, process, ours)
+    return _Child(jobs, process, ours)
 
 
 def _ended(working: dict[int, _Child], at: Callable[[str, str], None]) -> Iterator[_Child]:
@@ -194,20 +198,20 @@ def _listen(child: _Child, at: Callable[[str, str], None]) -> None:
     except (EOFError, OSError):
         message = None
     if message is not None and message[0] == STAGE:
-        at(child.job.run.name, message[1])
+        at(child.run, message[1])
     else:
         child.last.append(message)
 
 
 def _outcome(child: _Child) -> Outcome:
     """Read the last that a child has sent, or tell from its exit code what killed it."""
-    name = child.job.run.name
+    name = child.run
     while not child.silent and child.pipe.poll():
         _listen(child, lambda _run, _stage: None)
     child.pipe.close()
     if child.silent and child.last[0] is not None:
-        _, state, reason, seconds, peak = child.last[0]
-        return Outcome(name, state, reason, seconds, peak)
+        _, state, reason, seconds, peak, parts = child.last[0]
+        return Outcome(name, state, reason, seconds, peak, parts)
     code = child.process.exitcode or 0
     if code < 0:
         killer = signal.Signals(-code).name

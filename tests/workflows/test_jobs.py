@@ -17,7 +17,7 @@ def stop(_context, job, *_rest):
 
 
 def run(folder, report):
-    jobs = [SimpleNamespace(run=SimpleNamespace(name=name)) for name in ("sub-01", "sub-02", "sub-03")]
+    jobs = [[SimpleNamespace(run=SimpleNamespace(name=name))] for name in ("sub-01", "sub-02", "sub-03")]
     participant.run_jobs(
         jobs,
         parallel=1,

@@ -58,18 +58,18 @@ def test_runs_at_a_time_follow_processors_and_memory(
     jobs, tmp_path, monkeypatch, gigabytes, processors, asked, parallel, threads
 ):
     monkeypatch.setattr(limits, "processors_allowed", lambda: processors)
-    share = limits.share_out(jobs, asked, gigabytes, tmp_path)
+    share = limits.share_out([[job] for job in jobs], asked, gigabytes, tmp_path)
     assert (share.parallel, share.threads, share.refused) == (parallel, threads, ())
     assert share.need_mb == pytest.approx(by_hand(threads), rel=1e-12)
     assert 300 + share.parallel * share.need_mb <= gigabytes * 1000
 
 
 def test_runs_that_memory_or_disk_cannot_hold_are_refused_with_both_figures(jobs, tmp_path, monkeypatch):
-    share = limits.share_out(jobs, None, 0.4, tmp_path)
-    assert [job for job, _ in share.refused] == jobs
+    share = limits.share_out([[job] for job in jobs], None, 0.4, tmp_path)
+    assert [name for name, _ in share.refused] == [job.run.name for job in jobs]
     assert all("needs about 420 MB of memory, and 400 MB may be used" in why for _, why in share.refused)
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Disk(1, 1, 10_000))
-    share = limits.share_out(jobs, None, 16, tmp_path)
+    share = limits.share_out([[job] for job in jobs], None, 16, tmp_path)
     assert all("0 MB are free in the work folder" in why for _, why in share.refused)
     assert len(share.refused) == 3
 
