@@ -48,7 +48,7 @@ def make_orders(
     for group in units:
         places = np.array(group)
         shuffled = rng.permuted(np.tile(np.arange(len(group)), (n_permutations - 1, 1)), axis=1)
-        orders[1:, places.ravel()] = places[shuffled].reshape(n_permutations - 1, -1)
+        orders[1:, places.ravel()] = places[shuffled].reshape(n_permutations - 1, places.size)
     return orders, False
 
 
