@@ -62,10 +62,12 @@ class Sizes:
     null_restarts: int = 5
 
 
-def conditions(*, whole: bool) -> list[Condition]:
-    """List the cells: all, or those where only one thing differs from a still and quiet run."""
+def conditions(names: list[str] | None = None) -> list[Condition]:
+    """List the cells, all or those that are named."""
     found = [Condition(m, n, t) for t in (10, 5, 20, 30) for m in MOTION for n in NOISE]
-    return [one for one in found if whole or one.motion == "still" or one.noise == "quiet"]
+    if names and (unknown := set(names) - {one.name for one in found}):
+        raise SystemExit(f"no such cells: {', '.join(sorted(unknown))}; there are {', '.join(c.name for c in found)}")
+    return [one for one in found if not names or one.name in names]
 
 
 def simulate(cell: Condition, rate: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -217,7 +219,8 @@ def read_bank(folder: Path) -> pd.DataFrame:
     if table.empty:
         return pd.DataFrame(columns=["cell", "number", "rate"])
     # a person with surrogates may have been measured without them before
-    return table.sort_values("surrogates").drop_duplicates(["cell", "number"], keep="last").reset_index(drop=True)
+    last = table.sort_values("surrogates").drop_duplicates(["cell", "number"], keep="last")
+    return last.sort_values(["cell", "number"], ignore_index=True)
 
 
 def fill(folder: Path, sizes: Sizes, cells: list[Condition], piece: tuple[int, int]) -> None:
@@ -245,11 +248,11 @@ def main() -> None:
     for name, value in asdict(Sizes()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     parser.add_argument("--piece", default="1/1", help="such as 2/4: the second of four calls that may run together")
-    parser.add_argument("--lean", action="store_true", help="no cells where both motion and noise are unusual")
+    parser.add_argument("--cells", nargs="+", metavar="MOTION-NOISE-MINUTES", help="only these (default: all 24)")
     given = vars(parser.parse_args())
     first, last = (int(part) for part in given.pop("piece").split("/"))
-    folder, lean = given.pop("folder"), given.pop("lean")
-    fill(folder, Sizes(**given), conditions(whole=not lean), (first, last))
+    folder, cells = given.pop("folder"), conditions(given.pop("cells"))
+    fill(folder, Sizes(**given), cells, (first, last))
 
 
 if __name__ == "__main__":

@@ -361,10 +361,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10, help="of each cell (default 10)")
     parser.add_argument("--bank", type=Path, default=Path("build/noise/runs.jsonl"), help="file that runs are added to")
-    parser.add_argument("--only", choices=("main", "all"), default="all", help="noise and switching alone, or all")
+    parser.add_argument(
+        "--only",
+        choices=("main", "others", "all"),
+        default="all",
+        help="noise and switching alone, or what else varies",
+    )
     parser.add_argument("--page", type=Path, help="write the tables below the words that this file begins with")
     given = parser.parse_args()
-    cells = [*MAIN, *(one for each in OTHERS.values() for one in each)] if given.only == "all" else MAIN
+    others = [one for each in OTHERS.values() for one in each]
+    cells = {"main": MAIN, "others": others, "all": [*MAIN, *others]}[given.only]
     extend(given.bank, cells, given.runs)
     told = given.page.read_text().partition("\n## Noise and switching")[0] if given.page else ""
     text = page(load(given.bank), told)

@@ -376,7 +376,8 @@ real patients: the page shows whether this app, given such data, finds what is t
 FINDINGS = """\
 `truth` is the effect size of the true rates in the same model: what a measure without error would find. `found` is that
 of the measure, `p_adj` corrected over its family by Holm. The marginal test of diagnosis is the paper's; since no
-control takes medication, an effect of medication leaks into it. A 95 % interval is in brackets."""
+control takes medication, an effect of medication leaks into it. A 95 % interval is in brackets. People differ in their
+rates by chance too: a `false` beside a truth of the same size is a fluke of who was drawn, no error of the measure."""
 
 TABLES = f"""\
 Tables: [findings](findings.tsv), [every network of both engines](medication.tsv), [sensitivity](sensitivity.tsv). All
