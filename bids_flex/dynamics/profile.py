@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +57,17 @@ class Profile:
     spread: dict[str, Floats]
     allegiance: Floats
     normalised_integration: Floats
+
+
+def with_measure(told: Profile, name: str, values: Floats, networks: ArrayLike) -> Profile:
+    """Add a measure of regions (N,), with its means over networks and the whole brain."""
+    number = np.asarray(networks)
+    return replace(
+        told,
+        regions={**told.regions, name: values},
+        networks={**told.networks, name: _network_means(values, number)},
+        whole={**told.whole, name: float(_mean(values[None])[0])},
+    )
 
 
 def profile(
