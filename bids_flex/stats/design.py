@@ -160,7 +160,7 @@ def numbers(values: pd.Series, name: str) -> Floats:
     Raises
     ------
     DatasetFileError
-        When it holds text or infinity; the message shows one such value.
+        When it holds text; the message shows one such value.
     """
     import pandas as pd
 
@@ -171,10 +171,7 @@ def numbers(values: pd.Series, name: str) -> Floats:
         raise DatasetFileError(
             f"column {name} holds {what} ({values[wrong].iloc[0]!r}): correct it, or write n/a for missing"
         )
-    found = np.asarray(read.to_numpy(dtype=np.float64))
-    if (endless := np.isinf(found)).any():
-        raise DatasetFileError(f"column {name} holds {values[endless].iloc[0]!r}: correct it, or write n/a for missing")
-    return found
+    return np.asarray(read.to_numpy(dtype=np.float64))
 
 
 def _covariate(values: pd.Series, name: str, *, as_category: bool) -> list[tuple[str, Floats]]:
@@ -182,7 +179,10 @@ def _covariate(values: pd.Series, name: str, *, as_category: bool) -> list[tuple
     import pandas as pd
 
     if not as_category and pd.to_numeric(values, errors="coerce").notna().any():
-        return [(name, numbers(values, name))]
+        found = numbers(values, name)
+        if np.isinf(found).any():
+            raise DatasetFileError(f"covariate {name} holds an infinite number: correct it, or write n/a for missing")
+        return [(name, found)]
     names = level_names(values)
     return [(variable(name, level), (names == level).to_numpy(dtype=float)) for level in sorted(names.unique())[1:]]
 
