@@ -129,8 +129,11 @@ def test_quality_and_sensitivity_stand_beside_the_primary_family(study, out):
     sensitivity = read(out, "sensitivity").set_index("analysis")
     assert set(sensitivity.index) == {
         "motion and kept share as covariates", "mean displacement at most 0.0001 mm", "the other engine (multilayer)",
-        "excess of multilayer", "z of multilayer", "rarefied promiscuity of prior",
+        "excess of multilayer", "z of multilayer", "rarefied promiscuity of prior", "split-half flexibility of prior",
     }  # fmt: skip
+    assert (
+        sensitivity.loc["split-half flexibility of prior", "reason"] == "split halves were not asked for (--split-half)"
+    )
     still = sensitivity.loc["mean displacement at most 0.0001 mm"]
     assert isinstance(still["reason"], str), "nobody lies so still, and a row says what that leaves"
     assert not sensitivity["outcome"].isin(["prior_flexibility_excess", "prior_flexibility_z"]).any()

@@ -333,11 +333,12 @@ def test_our_own_check_finds_nothing_wrong(done):
     assert tables == len([*done.rglob("*.tsv")])
 
 
-def test_finished_runs_are_skipped_and_nothing_is_written(study, done):
-    before = {path: path.stat().st_mtime_ns for path in done.glob("sub-*/**/*")}
-    assert participant(study, done).code == 0
-    assert set(status(done)["state"]) == {"skipped"}
-    assert {path: path.stat().st_mtime_ns for path in done.glob("sub-*/**/*")} == before
+def test_finished_runs_are_skipped_and_nothing_is_written(study, done, tmp_path):
+    out = shutil.copytree(done, tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in out.glob("sub-*/**/*")}
+    assert participant(study, out).code == 0
+    assert set(status(out)["state"]) == {"skipped"}
+    assert {path: path.stat().st_mtime_ns for path in out.glob("sub-*/**/*")} == before
 
 
 def test_the_number_of_processes_changes_no_byte(study, done, tmp_path):
