@@ -212,14 +212,14 @@ def _check(asked: Asked) -> None:
 
 def _fit(asked: Asked, member: Member, people: pd.DataFrame) -> _Fitted:
     """Fit a model in one universe; people whom it lacks are there without outcomes, so that all have one design."""
+    import pandas as pd
+
     if member.cohort is None:
         return _Fitted(member, None, member.reason)
     own, engine = member.cohort.people, member.levels["engine"]
     columns = [f"{engine}_{measure}" for measure in _measures(engine) if f"{engine}_{measure}" in own]
     absent = people[~people["participant_id"].isin(own["participant_id"])].copy()
     absent[columns] = np.nan
-    import pandas as pd
-
     table = pd.concat([own, absent], ignore_index=True) if len(absent) else own
     table = table.sort_values("participant_id").reset_index(drop=True)
     # each universe's own permutation p comes from the draws that all share
