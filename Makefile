@@ -12,11 +12,19 @@ SCIENCE := signal dynamics stats
 # measured on simulated truth rather than against a clock: twenty minutes
 VALIDATION := benchmarks/nulls.py benchmarks/recovery.py
 
+# hours, in pieces that resume: no part of bench
+LONG := benchmarks/study.py benchmarks/noise.py benchmarks/bank.py benchmarks/cohorts.py
+
+# of the bank of simulated people: three hours on two processors at these sizes
+PEOPLE ?= 1000
+HELD ?= 200
+COHORTS ?= 2000
+
 # what is tried outside this folder: the rooms whose tests need nothing but the package
 ROOMS ?= tests/dynamics tests/signal tests/stats tests/bids
 TRIED = build/tried/$(notdir $(PYTHON))
 
-.PHONY: help check env demo gallery test test-slow cluster-check coverage mutation sanitize lint bench validation docs dist test-dist test-lowest
+.PHONY: help check env demo gallery test test-slow cluster-check coverage mutation sanitize lint bench validation study calibration docs dist test-dist test-lowest
 .PHONY: lock image image-archive container-check boutiques sbom check-outputs wheels publish-wheels publish-image clean
 
 help:
@@ -30,6 +38,8 @@ help:
 	@echo "make sanitize   the kernels' tests under AddressSanitizer and UBSan"
 	@echo "make bench      the headline figures of benchmarks/"
 	@echo "make validation the tables of docs/validation-dynamics.md"
+	@echo "make study      simulate a study of 207 people, analyse it, hold it against the truth (docs/study): an hour"
+	@echo "make calibration  false positives, power, reliability and noise (docs/validation): hours, resumed where it stopped"
 	@echo "make gallery    pictures of the demo's pages for the manual (needs chromium)"
 	@echo "make docs       the manual (build/docs)"
 	@echo "make dist       source and binary distribution (dist/)"
@@ -108,10 +118,20 @@ sanitize: env
 	@tests/sanitizers.sh
 
 bench: env
-	@for file in $(filter-out $(VALIDATION),$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out $(VALIDATION) $(LONG),$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 validation: env
 	@for file in $(VALIDATION); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+study: env
+	@$(BIN)/python benchmarks/study.py
+
+# two pieces of the bank at a time, one for each processor
+calibration: env
+	@$(BIN)/python benchmarks/bank.py --people $(PEOPLE) --held $(HELD) --piece 1/2 & first=$$!; \
+	  $(BIN)/python benchmarks/bank.py --people $(PEOPLE) --held $(HELD) --piece 2/2 && wait $$first
+	@$(BIN)/python benchmarks/cohorts.py --cohorts $(COHORTS)
+	@$(BIN)/python benchmarks/noise.py --page docs/validation/noise.md
 
 docs: env
 	@$(BIN)/sphinx-build -W --keep-going -q docs build/docs

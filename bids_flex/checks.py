@@ -52,6 +52,7 @@ def check(config: Config) -> None:
         _check_windows(engine, science.engine(engine))
     _check_multilayer(science)
     _check_surrogates(science)
+    _check_halves(science)
 
 
 def _refuse(*rules: tuple[str, Any, bool, str]) -> None:
@@ -97,6 +98,17 @@ def _check_multilayer(science: Science) -> None:
     for name, grid in (("gammas", settings.sweep.gammas), ("omegas", settings.sweep.omegas)):
         sound = all(0 <= value < math.inf for value in grid) and len(set(grid)) == len(grid) > 1
         _refuse((f"multilayer.sweep.{name}", list(grid), sound, "two or more different numbers, none below 0"))
+
+
+def _check_halves(science: Science) -> None:
+    """Refuse halves of regions where there are no voxels to split, or where these are no halves."""
+    on, given = science.split_half, science.input
+    voxels = given.type == "images" and given.file_format == "nifti"
+    _refuse(
+        ("split_half", on, not on or "prior" in science.engines, "off without the engine prior"),
+        ("split_half", on, not on or voxels, "off with series, or greyordinates: it splits the voxels of images"),
+        ("split_half", on, not on or science.denoise.smoothing_mm == 0, "off with smoothing, which mixes the halves"),
+    )
 
 
 def _check_surrogates(science: Science) -> None:

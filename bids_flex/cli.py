@@ -247,6 +247,13 @@ def _add_surrogates(parser: argparse.ArgumentParser) -> None:
         "--n-surrogates", type=int, metavar="N", help="for each engine; 0: none (default: prior 199, multilayer 50)"
     )
     group.add_argument(
+        "--split-half",
+        dest="science.split_half",
+        action="store_true",
+        help="follow either half of each region's voxels with the prior engine too, and count the changes that both "
+        "tell: noise of voxels cannot make them",
+    )
+    group.add_argument(
         "--random-seed",
         dest="science.random_seed",
         type=int,

@@ -176,6 +176,7 @@ class Science:
     surrogates: SurrogateSettings = field(default_factory=SurrogateSettings)
     random_seed: int = 0
     any_space: bool = False
+    split_half: bool = False
     min_minutes: float = 0.0
     preset: str | None = None
 
@@ -370,6 +371,8 @@ def _in_use(science: Science) -> dict[str, Any]:
         del settings["surrogates"]["multilayer_restarts"]
     if science.input.type == "timeseries":
         del settings["denoise"]  # nothing is cleaned
+    if not science.split_half:
+        del settings["split_half"]
     return settings
 
 

@@ -15,10 +15,12 @@ from bids_flex import __version__
 
 project = "bids_flex"
 author = "The bids_flex developers"
+copyright = "The bids_flex developers, Apache-2.0"
+html_title = f"bids_flex {__version__}"
 version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_gallery.gen_gallery"]
 html_theme = "furo"
-exclude_patterns = ["_build", "examples/sg_execution_times.rst", "sg_execution_times.rst"]
+exclude_patterns = ["_build", "examples/sg_execution_times.rst", "sg_execution_times.rst", "gallery/numbers.md"]
 autodoc_typehints = "description"
 myst_enable_extensions = ["colon_fence"]
 # links to headings are checked like links to pages

@@ -1,4 +1,4 @@
-"""Take the pictures of the gallery from the demo's pages: ``make gallery``, after ``make demo``."""
+"""Take the pictures and numbers of the manual from the demo's output: ``make gallery``, after ``make demo``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import pandas as pd
 from playwright.sync_api import sync_playwright
 
 SHOTS = (
@@ -38,5 +39,35 @@ def main(out: Path, into: Path) -> None:
         browser.close()
 
 
+def write_numbers(out: Path, into: Path) -> None:
+    """Write the group's means and primary tests as tables that the tutorial includes."""
+    people = pd.read_csv(out / "group" / "participants_dynamics.tsv", sep="\t", dtype={"participant_id": str})
+    columns = ["prior_flexibility", "multilayer_flexibility", "prior_promiscuity", "mean_fd"]
+    means = people.groupby("antidepressant")[columns].mean().reset_index()
+    tests = pd.read_csv(out / "group" / "model-antidepressant_stat-tests.tsv", sep="\t")
+    primary = tests[tests["family"] == "primary"]
+    shown = [
+        "outcome",
+        "contrast",
+        "estimate",
+        "ci_low",
+        "ci_high",
+        "p_perm",
+        "p_adj",
+        "effect",
+        "effect_low",
+        "effect_high",
+    ]
+    parts = ["Means of the groups:", _table(means), "The primary tests:", _table(primary[shown])]
+    (into / "numbers.md").write_text("\n\n".join(parts) + "\n", encoding="utf8")
+
+
+def _table(frame: pd.DataFrame) -> str:
+    """Write a table as Markdown, numbers with three decimals."""
+    rows = [[f"{value:.3f}" if isinstance(value, float) else str(value) for value in row] for row in frame.to_numpy()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [list(frame.columns), ["---"] * frame.shape[1], *rows])
+
+
 if __name__ == "__main__":
+    write_numbers(Path(sys.argv[1]), Path(sys.argv[2]))
     main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -113,6 +113,7 @@ def test_the_hash_names_the_science_and_nothing_else():
     "changed",
     [
         Science(random_seed=1),
+        Science(split_half=True),
         Science(engines=("prior",)),
         Science(multilayer=MultilayerSettings(gamma=1.1)),
         Science(multilayer=MultilayerSettings(sweep=SweepSettings())),

@@ -23,6 +23,8 @@ _run_interface input_spec output_spec out_file    nipype reads them off its inte
 tempdir            the standard library reads it
 white_matter csf global_signal    read by getattr, tissue by tissue
 antidepressant p_parametric       fields that users read
+p_median p_share median_low median_high share_null    fields that _asdict hands on to a table
+updatehash         nipype's own name for an argument of its plugins
 """
 """Names that nothing of ours calls, and who does."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.names import entities_of
+from bids_flex.bids.roots import check_description
 from bids_flex.content import why_absent
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def _list(root: Path, participants: Sequence[str]) -> dict[str, list[Path]]:
     """List the files of participants."""
     from bids import BIDSLayout, BIDSLayoutIndexer
 
+    check_description(root)
     # anchored and escaped: RAD1 must not match RAD10, and nothing in a label is a pattern
     wanted = "|".join(re.escape(label) for label in participants)
     elsewhere = re.compile(rf"^/(?!sub-(?:{wanted})(?:/|$))")

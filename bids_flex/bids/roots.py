@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.names import is_label
-from bids_flex.errors import MissingInputError, NoMatchError, NotBidsError, UsageError
+from bids_flex.content import is_deep
+from bids_flex.errors import DatasetFileError, MissingInputError, NoMatchError, NotBidsError, UsageError
 
 if TYPE_CHECKING:
     from bids_flex.config import Selection
@@ -147,6 +148,27 @@ def _description(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return described if isinstance(described, dict) else {}
+
+
+def check_description(root: Path) -> None:
+    """Refuse a data set whose description is JSON, but no object: pybids would take it for one.
+
+    Raises
+    ------
+    DatasetFileError
+        Naming the file.
+    """
+    path = root / "dataset_description.json"
+    if not path.is_file():
+        return
+    try:
+        described = json.loads(path.read_text(encoding="utf8"))
+    except (OSError, ValueError):
+        return  # pybids does without what is no JSON, as we do
+    except RecursionError:
+        described = None
+    if not isinstance(described, dict) or is_deep(described):
+        raise DatasetFileError(f"{path} holds no JSON object of a few levels, as a description is: correct it")
 
 
 def list_participants(root: Path, selection: Selection) -> tuple[list[str], list[str]]:

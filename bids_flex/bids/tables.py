@@ -140,14 +140,15 @@ def _sessions(bids_dir: Path, participants: Iterable[str]) -> PeopleTable | None
     parts: list[PeopleTable] = []
     described: dict[str, dict[str, Any]] = {}
     files: list[str] = []
-    if (top := bids_dir / "sessions.tsv").is_file():
+    # a link whose content is not here is told, when it is read
+    if (top := bids_dir / "sessions.tsv").is_file() or top.is_symlink():
         parts.append(read_people_table(top, "sessions", ("participant_id", "session_id")))
     elif top.with_suffix(".json").is_file():
         # a dictionary at the top serves the tables below it
         described |= _dictionary(top)
     for label in participants:
         path = bids_dir / f"sub-{label}" / f"sub-{label}_sessions.tsv"
-        if path.is_file():
+        if path.is_file() or path.is_symlink():
             parts.append(_own_sessions(path, label))
     for part in parts:
         described |= part.described

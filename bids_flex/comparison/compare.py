@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bids_flex.comparison.models import adjusted, without
 from bids_flex.comparison.outcomes import CORRECTIONS, PRIMARY, chosen, outcomes
+from bids_flex.comparison.reading import EXCESS, SPLIT_HALF, readings
 from bids_flex.config import ENGINES
 from bids_flex.errors import BidsFlexError, DatasetFileError
 from bids_flex.stats import Outcome, fit_model, mixed_model, quality_correlations
@@ -43,6 +44,8 @@ class Comparison:
         Measures of the primary family with the quality of the data, plain and adjusted for the design.
     flow : pandas.DataFrame
         Participants and runs at each stage, the model the last.
+    readings : tuple of str
+        What differences in flexibility of ``prior`` may mean.
     """
 
     asked: Asked
@@ -52,6 +55,7 @@ class Comparison:
     mixed: pd.DataFrame
     correlations: pd.DataFrame
     flow: pd.DataFrame
+    readings: tuple[str, ...]
 
 
 def compare(asked: Asked, cohort: Cohort, max_mean_fd: float) -> Comparison:
@@ -78,14 +82,16 @@ def compare(asked: Asked, cohort: Cohort, max_mean_fd: float) -> Comparison:
             f"nobody has a value of {' or '.join(PRIMARY)} of the engine {cohort.primary}: choose --primary-engine"
         )
     result = fit_model(model, cohort.people, tested, CORRECTIONS)
+    quality, sensitivity = _quality(model, cohort), _sensitivity(model, cohort, max_mean_fd)
     return Comparison(
         asked,
         result,
-        _quality(model, cohort),
-        _sensitivity(model, cohort, max_mean_fd),
+        quality,
+        sensitivity,
         _mixed(model, cohort, [one for one in tested if one.family == "primary"]),
         _correlations(result, cohort),
         _flow(result, cohort),
+        tuple(readings(result.tests, sensitivity, quality)),
     )
 
 
@@ -129,11 +135,14 @@ def _analyses(
     other = "multilayer" if primary == "prior" else "prior"
     yield f"the other engine ({other})", model, people, chosen(cohort, "sensitivity", other, "observed"), ""
     # what null models leave of `prior` says whether there is more than noise, not how much: it is never compared
-    yield "excess of multilayer", model, people, chosen(cohort, "sensitivity", "multilayer", "excess"), ""
+    yield EXCESS, model, people, chosen(cohort, "sensitivity", "multilayer", "excess"), ""
     pairs = people.get("multilayer_valid_pairs")
     unequal = pairs is not None and pairs.nunique() > 1
     why = "numbers of valid pairs differ, and z grows with them" if unequal else ""
     yield "z of multilayer", model, people, chosen(cohort, "sensitivity", "multilayer", "z"), why
+    halves = chosen(cohort, "sensitivity", "prior", "observed", ["split_half_flexibility"])
+    without_halves = "" if halves else "split halves were not asked for (--split-half)"
+    yield SPLIT_HALF, model, people, halves, without_halves
     rarefied = chosen(cohort, "sensitivity", "prior", "observed", ["promiscuity_rarefied"])
     yield "rarefied promiscuity of prior", model, people, rarefied, ""
 

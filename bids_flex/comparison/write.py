@@ -140,6 +140,7 @@ def _told(comparison: Comparison, cohort: Cohort, caution: str) -> dict[str, Any
         "EquivalenceBound": settings.equivalence_bound,
         "PeopleInModel": len(result.participants),
         "Warnings": [caution, *cohort.warnings, *_differing(comparison), *_repeated(cohort)],
+        "Readings": list(comparison.readings),
         "SoftwareVersion": __version__,
     }
 

@@ -6,6 +6,7 @@ Formulas stand in the docstrings; loops that matter are compiled (``kernels/``).
 from bids_flex.dynamics.connectivity import iter_windowed_connectivity, static_correlation, windowed_connectivity
 from bids_flex.dynamics.consensus import consensus_communities, match_windows
 from bids_flex.dynamics.domains import Domains, champ_domains
+from bids_flex.dynamics.halves import split_half_flexibility
 from bids_flex.dynamics.landscape import Landscape, landscape_table, pool, quality_planes, recommend, sweep
 from bids_flex.dynamics.measures import (
     Cohesion,
@@ -30,7 +31,7 @@ from bids_flex.dynamics.nulls import (
 )
 from bids_flex.dynamics.pamfil import PamfilFit, pamfil_estimate, pamfil_fixed_point
 from bids_flex.dynamics.prior import prior_communities
-from bids_flex.dynamics.profile import ORDER_FREE, Profile, profile
+from bids_flex.dynamics.profile import ORDER_FREE, Profile, profile, with_measure
 from bids_flex.dynamics.quality import Modularity, modularity, multilayer_quality, quality_of, window_quality
 from bids_flex.dynamics.surrogates import (
     Autoregression,
@@ -103,6 +104,7 @@ __all__ = [
     "recruitment",
     "series_surrogates",
     "simulate_autoregression",
+    "split_half_flexibility",
     "static_correlation",
     "sweep",
     "switches_per_minute",
@@ -112,4 +114,5 @@ __all__ = [
     "window_surrogates",
     "window_taper",
     "windowed_connectivity",
+    "with_measure",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +57,36 @@ class Profile:
     spread: dict[str, Floats]
     allegiance: Floats
     normalised_integration: Floats
+
+
+def with_measure(told: Profile, name: str, values: Floats, networks: ArrayLike) -> Profile:
+    """Add a measure of regions, with its means over networks and the whole brain.
+
+    Parameters
+    ----------
+    told : Profile
+        Measures of a run.
+    name : str
+        Of the new one.
+    values : ndarray, shape (N,)
+        Of each region, in the measure's own unit.
+    networks : array of int, shape (N,)
+        Network of each region, 1..K.
+
+    Examples
+    --------
+    >>> told = profile([[[1, 1, 2], [1, 2, 2]]], [1, 1, 2], step_s=60)
+    >>> added = with_measure(told, "half", np.array([0.0, 1.0, 0.5]), [1, 1, 2])
+    >>> added.whole["half"], added.networks["half"]
+    (0.5, array([0.5, 0.5]))
+    """
+    number = np.asarray(networks)
+    return replace(
+        told,
+        regions={**told.regions, name: values},
+        networks={**told.networks, name: _network_means(values, number)},
+        whole={**told.whole, name: float(_mean(values[None])[0])},
+    )
 
 
 def profile(

@@ -141,6 +141,7 @@ def _model(model: ModelResults, crash_dir: Path) -> dict[str, Any]:
         "error": None,
         "design": None,
         "verdicts": [],
+        "readings": told.get("Readings", []),
     }
     try:
         tests = model.table("tests")

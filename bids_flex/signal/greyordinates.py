@@ -107,6 +107,9 @@ def _carry_over(labels: NDArray[np.int64], atlas: Any, images: Any, what: str) -
                 f"{what} have {theirs} and {ours} vertices on {name}: choose an atlas of the images' density "
                 "(91k: 32492 vertices, 170k: 59292)"
             )
+        for vertices in (surfaces[name][1].vertex, model.vertex):
+            if np.unique(vertices).size != len(vertices):
+                raise RunError(f"{what}: one of them lists a vertex on {name} twice: copy the files again")
         whole = np.zeros(ours, dtype=np.int64)
         whole[surfaces[name][1].vertex] = labels[surfaces[name][0]]
         drawn[part] = whole[model.vertex]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +43,15 @@ class Parcellated:
         images' grid.
     poor : tuple of (str, str)
         Regions that cannot be used, and why.
+    halves : ndarray, shape (2, T, N), or None
+        Means over either half of a region's voxels, if they were asked for; NaN for a poor region, and for one with
+        fewer than two voxels.
     """
 
     series: Floats
     coverage: Floats
     poor: tuple[tuple[str, str], ...]
+    halves: Floats | None = None
 
 
 def parcellate(
@@ -59,6 +63,7 @@ def parcellate(
     smoothing_mm: float = 0.0,
     despiked: bool = False,
     skip: int = 0,
+    halves_seed: int | None = None,
 ) -> Parcellated:
     """Average a run's images over the regions of an atlas.
 
@@ -82,16 +87,20 @@ def parcellate(
         Squeeze outliers of every voxel first: see :func:`bids_flex.signal.voxels.despike`.
     skip : int
         Volumes at the start, not in steady state, that despiking leaves alone.
+    halves_seed : int, optional
+        Split every region's voxels in two as well (see :func:`split_voxels`), by this seed. Smoothing would mix them.
 
     Raises
     ------
     RunError
         When a file is not readable, the grids differ, the mask is empty, or no region is usable.
     UsageError
-        When the width is negative.
+        When the width is negative, or halves are wanted of smoothed images.
     """
     if smoothing_mm < 0:
         raise UsageError(f"smoothing is {smoothing_mm:g} mm wide; it must be 0 or more")
+    if smoothing_mm > 0 and halves_seed is not None:
+        raise UsageError("halves of smoothed regions share what smoothing has spread: smooth, or split, not both")
     images = open_volumes(bold)
     inside, affine = read_mask(mask)
     if inside.shape != images.shape or not np.allclose(affine, images.affine, atol=1e-3):
@@ -104,9 +113,12 @@ def parcellate(
         raise RunError(f"atlas {atlas.name} and the mask {mask.name} do not overlap: check the atlas's template")
     size = np.bincount(_places(drawn, atlas) + 1, minlength=len(atlas.index) + 1)[1:]
     walk = partial(_despiked, skip=skip) if despiked else _averaged
-    series, found = _means(images, places, len(size), smoothing_mm, walk)
+    series, found, halves = _means(images, places, len(size), smoothing_mm, walk, halves_seed)
     coverage = np.divide(found, size, out=np.zeros(len(size)), where=size > 0)
-    return _without_poor(series, coverage, atlas, min_coverage)
+    told = _without_poor(series, coverage, atlas, min_coverage)
+    if halves is not None:
+        halves[:, :, np.isnan(told.series).all(axis=0)] = np.nan
+    return replace(told, halves=halves)
 
 
 def _places(drawn: NDArray[np.int64], atlas: Atlas) -> NDArray[np.int64]:
@@ -116,12 +128,76 @@ def _places(drawn: NDArray[np.int64], atlas: Atlas) -> NDArray[np.int64]:
     return lookup[drawn.ravel(order="F")]
 
 
+def split_voxels(places: NDArray[np.int64], shape: tuple[int, int, int], seed: int) -> NDArray[np.int64]:
+    """Split the voxels of every region in two halves that lie in the same places.
+
+    The voxels of a region are cut in two along their longest side again and again, until pairs of neighbours are left.
+    Chance says which of a pair goes where, so that the halves cover the region alike. The third of the last three
+    voxels, if a part comes down to three, goes to either half.
+
+    Parameters
+    ----------
+    places : ndarray of int, shape (V,)
+        Region of each voxel, -1 for none; the first axis runs fastest.
+    shape : tuple of int
+        Of a volume.
+    seed : int
+        Of the choice within pairs.
+
+    Returns
+    -------
+    ndarray of int, shape (V,)
+        0 and 1; -1 outside of all regions, and for the voxel of a region that has only one.
+    """
+    rng = np.random.default_rng(seed)
+    where = np.stack(np.unravel_index(np.arange(len(places)), shape, order="F"), axis=1)
+    half = np.full(len(places), -1, dtype=np.int64)
+    order = np.argsort(places, kind="stable")
+    ends = np.flatnonzero(np.diff(places[order], append=places.max(initial=-1) + 1)) + 1
+    for members in np.split(order, ends[:-1]):
+        if len(members) > 1 and places[members[0]] >= 0:
+            _deal(members, where, half, rng)
+    return half
+
+
+def _deal(
+    members: NDArray[np.int64], where: NDArray[np.int64], half: NDArray[np.int64], rng: np.random.Generator
+) -> None:
+    """Deal the voxels of one region out to the halves, pair by pair."""
+    parts = [members]
+    while parts:
+        part = parts.pop()
+        if len(part) <= 3:
+            half[rng.permutation(part)] = (np.arange(len(part)) + rng.integers(2)) % 2
+            continue
+        side = int(np.argmax(np.ptp(where[part], axis=0)))
+        along = part[np.argsort(where[part, side], kind="stable")]
+        # parts of even size leave no voxel over but the last
+        cut = len(along) // 4 * 2
+        parts += [along[:cut], along[cut:]]
+
+
+def _with_halves(
+    voxels: NDArray[np.int64], means: Means, there: NDArray[np.int64], half: NDArray[np.int64], regions: int
+) -> Means:
+    """Take the means of halves beside those of regions, from the same voxels: regions, first halves, second ones."""
+    among = np.where(half[voxels] >= 0, half[voxels] * regions + there[voxels], -1)
+    order, of_halves = plain_means(among, 2 * regions)
+    return lambda values: np.concatenate([means(values), of_halves(values[order])])
+
+
 def _means(
-    images: Volumes, places: NDArray[np.int64], regions: int, smoothing_mm: float, walk: Walk
-) -> tuple[Floats, NDArray[np.int64]]:
+    images: Volumes,
+    places: NDArray[np.int64],
+    regions: int,
+    smoothing_mm: float,
+    walk: Walk,
+    halves_seed: int | None = None,
+) -> tuple[Floats, NDArray[np.int64], Floats | None]:
     """Average over regions, once more without the voxels that lack a value, if any do.
 
-    Returns the series (T, N), NaN for regions without voxels, and the number of voxels of each.
+    Returns the series (T, N), NaN for regions without voxels, the number of voxels of each, and the series of halves
+    (2, T, N), NaN where a region has none, if a seed for them is given.
     """
     usable = np.ones(len(places), dtype=bool)
     while True:
@@ -130,14 +206,22 @@ def _means(
             voxels, means = smoothed_means(there, regions, images.shape, images.affine, smoothing_mm, usable)
         else:
             voxels, means = plain_means(there, regions)
+        if halves_seed is not None:
+            half = split_voxels(there, images.shape, halves_seed)
+            means = _with_halves(voxels, means, there, half, regions)
         sums, broken = walk(images, voxels, means)
         if not broken.any():
             break
         usable[voxels[broken]] = False
     found = np.bincount(there + 1, minlength=regions + 1)[1:]
     series = sums * images.slope + images.inter * means(np.ones(len(voxels)))
+    series, *parts = np.split(series, series.shape[1] // regions, axis=1)
     series[:, found == 0] = np.nan
-    return series, found
+    if not parts:
+        return series, found, None
+    halves = np.array(parts)
+    halves[:, :, found < 2] = np.nan
+    return series, found, halves
 
 
 def _averaged(images: Volumes, voxels: NDArray[np.int64], means: Means) -> tuple[Floats, NDArray[np.bool_]]:

@@ -26,7 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="folder of the study")
     helps = {
-        "participants": "number of people: users, non-users and controls in turn",
+        "participants": "number of people",
         "sessions": "sessions of each",
         "runs": "runs of each session",
         "seed": "everything follows from it",
@@ -42,8 +42,11 @@ def make_parser() -> argparse.ArgumentParser:
         "effect_network": "where users switch even more",
         "away_s": "mean stay away from home in seconds",
         "motion": "scale of head motion",
+        "motion_spread": "how much people differ in it: sd of the logarithm of a factor",
+        "patient_motion": "factor of the motion of patients",
         "noise": "sd of thermal noise in per cent",
         "non_steady_volumes": "volumes at the start that are not in steady state",
+        "cohort": "turns: users, non-users and controls in turn; study: the cells of a study of 207 people",
     }
     for field in dataclasses.fields(SimulationSettings):
         kind = type(field.default)

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 SPACE = "MNI152NLin2009cAsym"
 SETTINGS_FILE = Path("derivatives") / "truth" / "simulation.json"
+"""Written last: its presence says that a study is complete."""
+
+STARTED_FILE = SETTINGS_FILE.with_name("started.json")
+"""Written before the first run: runs that are there were made with these settings."""
 
 COLUMNS: dict[str, dict[str, Any]] = {
     "group": {
@@ -71,7 +75,8 @@ def simulate_dataset(
     Returns
     -------
     Path
-        ``out``. A study that is already there, complete and with the same settings, is left as it is.
+        ``out``. A study that is already there, complete and with the same settings, is left as it is; one that was
+        interrupted is completed.
 
     Raises
     ------
@@ -87,10 +92,12 @@ def simulate_dataset(
         people = make_cohort(settings)
         brain = make_brain(settings)
         _write_root(out, settings, people)
+        _json(out / STARTED_FILE, stated)
         _write_atlas(out / "derivatives" / "atlas", settings, brain)
         for number, person in enumerate(people):
             for key, name in _runs(settings, person):
-                _write_run(out, settings, brain, person, name, settings.generator(number, *key))
+                if not _last_of_run(out, name).is_file():
+                    _write_run(out, settings, brain, person, name, settings.generator(number, *key))
             report(person.label)
         _write_truth(out, people)
         _json(out / SETTINGS_FILE, stated)
@@ -115,8 +122,18 @@ def _ready(out: Path, stated: dict[str, Any], *, force: bool) -> bool:
             f"{key} was {earlier.get(key)}, now {stated[key]}" for key in stated if earlier.get(key) != stated[key]
         ]
         raise UsageError(f"{out} holds a study with other settings ({'; '.join(different)}): --force replaces it")
+    if earlier is None and _begun(out / STARTED_FILE) == stated:
+        return False
     shutil.rmtree(out)
     return False
+
+
+def _begun(path: Path) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """Read with which settings a study was begun; None when that is not known."""
+    try:
+        return json.loads(path.read_text(encoding="utf8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _runs(settings: SimulationSettings, person: Person) -> Iterator[tuple[tuple[int, int], str]]:
@@ -131,6 +148,11 @@ def _folder(root: Path, name: str) -> Path:
     """Name the folder that a run's files lie in."""
     parts = [part for part in name.split("_") if part.startswith(("sub-", "ses-"))]
     return root.joinpath(*parts, "func")
+
+
+def _last_of_run(out: Path, name: str) -> Path:
+    """Name the file that is written last of a run: its presence says that the run is complete."""
+    return _folder(out / "derivatives" / "truth", name) / f"{name}_switches.tsv"
 
 
 def _write_root(out: Path, settings: SimulationSettings, people: tuple[Person, ...]) -> None:
@@ -184,7 +206,7 @@ def _write_run(
 ) -> None:
     """Write one run: raw stand-in, derivatives, truth."""
     found = simulate_series(settings, person.rate, person.network_rate, rng)
-    motion = draw_motion(settings, rng)
+    motion = draw_motion(settings.volumes, person.motion, rng)
     images = paint(brain, found.series, motion, settings, rng)
     folder, stem = _folder(out / "derivatives" / "fmriprep", name), f"{name}_space-{SPACE}"
     # whole numbers, as scanners give them
@@ -206,12 +228,13 @@ def _write_run(
     _table(folder / f"{name}_desc-confounds_timeseries.tsv", table)
     _json(folder / f"{name}_desc-confounds_timeseries.json", described)
     _image(_folder(out, name) / f"{name}_bold.nii.gz", rounded[:2, :2, :2] * 0, brain.affine, settings.tr_s)
-    _write_run_truth(_folder(out / "derivatives" / "truth", name) / name, settings, found)
+    _write_run_truth(out, name, settings, found)
 
 
-def _write_run_truth(stem: Path, settings: SimulationSettings, found: Series) -> None:
+def _write_run_truth(out: Path, name: str, settings: SimulationSettings, found: Series) -> None:
     """Write where every region was at every moment, and what its signal was."""
     labels = [f"region{number}" for number in range(1, settings.regions + 1)]
+    stem = _folder(out / "derivatives" / "truth", name) / name
     _table(Path(f"{stem}_membership.tsv"), pd.DataFrame(found.membership, columns=labels))
     _table(Path(f"{stem}_series.tsv"), pd.DataFrame(np.round(found.series, 6), columns=labels))
     volume, region = np.nonzero(np.diff(found.membership, axis=0))
@@ -223,7 +246,7 @@ def _write_run_truth(stem: Path, settings: SimulationSettings, found: Series) ->
             "after": found.membership[volume + 1, region],
         }
     )
-    _table(Path(f"{stem}_switches.tsv"), switches)
+    _table(_last_of_run(out, name), switches)
 
 
 def _write_truth(out: Path, people: tuple[Person, ...]) -> None:
@@ -234,6 +257,7 @@ def _write_truth(out: Path, people: tuple[Person, ...]) -> None:
                 "participant_id": f"sub-{person.label}",
                 "switches_per_minute": person.rate,
                 "switches_per_minute_effect_network": person.network_rate,
+                "motion": person.motion,
             }
             for person in people
         ]
@@ -265,4 +289,7 @@ def _json(path: Path, content: dict[str, Any]) -> None:
 
 def _text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf8")
+    # beside its place, then moved: what is there is whole
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text, encoding="utf8")
+    beside.replace(path)

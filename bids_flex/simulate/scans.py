@@ -84,21 +84,29 @@ def _cut(settings: SimulationSettings, places: Floats, grey: NDArray[np.bool_]) 
     return regions
 
 
-def draw_motion(settings: SimulationSettings, rng: np.random.Generator) -> Floats:
+def draw_motion(volumes: int, scale: float, rng: np.random.Generator) -> Floats:
     """Draw realignment parameters: slow drift, and now and then a jerk.
+
+    Parameters
+    ----------
+    volumes : int
+        Length of the run.
+    scale : float
+        How much the head moves; at 0 not at all.
+    rng : numpy.random.Generator
+        Source of all chance.
 
     Returns
     -------
     ndarray, shape (T, 6)
         Three translations in mm, three rotations in radians.
     """
-    volumes = settings.volumes
     steps = rng.standard_normal((volumes, 6)) * 0.012
     jerks = (rng.random(volumes) < 0.012)[:, None] * rng.standard_normal((volumes, 6)) * 0.3
     motion = np.cumsum(steps, axis=0) * 0.5 + rng.standard_normal((volumes, 6)) * 0.01
     motion += np.cumsum(jerks - np.vstack([np.zeros((2, 6)), jerks[:-2]]), axis=0)
     motion[:, 3:] /= FD_RADIUS_MM
-    return np.asarray(settings.motion * motion)
+    return np.asarray(scale * motion)
 
 
 def framewise_displacement(motion: Floats) -> Floats:
@@ -143,7 +151,7 @@ def paint(
         share = np.stack([np.where(tissue == 1, 1.0, 0.15), np.where(tissue == 2, 1.0, 0.15)])
         values += AMPLITUDE * settings.noise * 0.5 * share.T @ physiology
         values += AMPLITUDE * settings.noise * rng.standard_normal(values.shape)
-    values += _motion_artefact(depth, motion, settings, rng)
+    values += _motion_artefact(depth, motion, rng)
     values[:, : settings.non_steady_volumes] *= 1.3
     images = np.zeros((*inside.shape, volumes), dtype=np.float32)
     images[inside] = values
@@ -157,9 +165,9 @@ def _drift(voxels: int, volumes: int, rng: np.random.Generator) -> Floats:
     return np.asarray(weights @ np.stack([time, np.cos(np.pi * time)]))
 
 
-def _motion_artefact(depth: Floats, motion: Floats, settings: SimulationSettings, rng: np.random.Generator) -> Floats:
+def _motion_artefact(depth: Floats, motion: Floats, rng: np.random.Generator) -> Floats:
     """Let motion show: voxels change with the head's place, and the brain's edge darkens when it moves fast."""
-    if settings.motion == 0:
+    if not motion.any():
         return np.zeros((len(depth), len(motion)))
     displaced = np.hstack([motion[:, :3], motion[:, 3:] * FD_RADIUS_MM])
     maps = rng.standard_normal((len(depth), 6)) * AMPLITUDE * depth[:, None]

@@ -54,7 +54,7 @@ def simulate_series(settings: SimulationSettings, rate: float, network_rate: flo
     home = np.array([NETWORKS.index(name) for name in settings.region_networks])
     rates = np.where(home == NETWORKS.index(settings.effect_network), network_rate, rate)
     membership = np.stack(
-        [_walk(settings, network, per_minute, rng) for network, per_minute in zip(home, rates, strict=True)]
+        [walk(settings, network, per_minute, rng) for network, per_minute in zip(home, rates, strict=True)]
     )
     shared = band_limited(len(NETWORKS), settings, rng)
     own = band_limited(settings.regions, settings, rng)
@@ -63,7 +63,7 @@ def simulate_series(settings: SimulationSettings, rate: float, network_rate: flo
     return Series((mixed / np.hypot(settings.snr, 1.0)).T, (membership.T + 1).astype(np.int16))
 
 
-def _walk(settings: SimulationSettings, home: int, per_minute: float, rng: np.random.Generator) -> NDArray[np.int64]:
+def walk(settings: SimulationSettings, home: int, per_minute: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """Walk one region between its home network and others; shape (T,)."""
     path = np.full(settings.volumes, home)
     # gaps and stays are drawn even at rate 0, so that only the rate tells people apart

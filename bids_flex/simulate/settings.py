@@ -11,6 +11,9 @@ from bids_flex.errors import UsageError
 NETWORKS = ("Vis", "SomMot", "DorsAttn", "SalVentAttn", "Limbic", "Cont", "Default")
 """The seven networks, by the names of Schaefer's atlas."""
 
+COHORTS = ("turns", "study")
+"""How people come by diagnosis and medication."""
+
 
 @dataclass(frozen=True, slots=True)
 class SimulationSettings:
@@ -44,10 +47,17 @@ class SimulationSettings:
         Mean time that a region stays away from home, in seconds.
     motion : float
         Scale of head motion; 0 turns motion and its artefacts off.
+    motion_spread : float
+        People differ: sd of the logarithm of the factor that multiplies a person's motion.
+    patient_motion : float
+        Factor of the motion of patients; of controls it is 1.
     noise : float
         Sd of thermal noise in a voxel, in per cent of the signal.
     non_steady_volumes : int
         Volumes at the start that are brighter because the signal is not in steady state yet.
+    cohort : str
+        ``turns``: users, non-users and controls in turn. ``study``: the 207 people of Broeders et al. (2024), in an
+        order in which the first few are as mixed as all.
     """
 
     participants: int = 12
@@ -66,8 +76,11 @@ class SimulationSettings:
     effect_network: str = "SomMot"
     away_s: float = 40.0
     motion: float = 1.0
+    motion_spread: float = 0.0
+    patient_motion: float = 1.0
     noise: float = 1.0
     non_steady_volumes: int = 1
+    cohort: str = "turns"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be simulated."""
@@ -84,7 +97,10 @@ class SimulationSettings:
             ("person_spread", self.person_spread >= 0, "at least 0"),
             ("away_s", self.away_s > 0, "above 0"),
             ("motion", self.motion >= 0, "at least 0"),
+            ("motion_spread", self.motion_spread >= 0, "at least 0"),
+            ("patient_motion", self.patient_motion > 0, "above 0"),
             ("noise", self.noise >= 0, "at least 0"),
+            ("cohort", self.cohort in COHORTS, f"one of {', '.join(COHORTS)}"),
             ("effect_network", self.effect_network in NETWORKS, f"one of {', '.join(NETWORKS)}"),
             ("user_effect", self.base_rate + self.user_effect >= 0, "such that no rate is below 0"),
             ("seed", self.seed >= 0, "at least 0"),

@@ -179,7 +179,10 @@ def _covariate(values: pd.Series, name: str, *, as_category: bool) -> list[tuple
     import pandas as pd
 
     if not as_category and pd.to_numeric(values, errors="coerce").notna().any():
-        return [(name, numbers(values, name))]
+        found = numbers(values, name)
+        if np.isinf(found).any():
+            raise DatasetFileError(f"covariate {name} holds an infinite number: correct it, or write n/a for missing")
+        return [(name, found)]
     names = level_names(values)
     return [(variable(name, level), (names == level).to_numpy(dtype=float)) for level in sorted(names.unique())[1:]]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bids_flex.errors import BidsFlexError, RunError
+from bids_flex.errors import BidsFlexError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,19 +93,6 @@ def end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def execute(job: Job, work_dir: Path, crash_dir: Path, verbose: int, threads: int, at: Callable[[str], None]) -> None:
-    """Run the graph of one analysis of a run in this process, as :func:`attempt` does.
-
-    Raises
-    ------
-    RunError
-        When it fails.
-    """
-    (reason,) = attempt([job], work_dir, crash_dir, verbose, threads, at)
-    if reason:
-        raise RunError(reason)
 
 
 def attempt(

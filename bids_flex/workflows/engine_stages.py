@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from bids_flex import dynamics, signal
 from bids_flex.workflows.engines import ENGINES, Task
-from bids_flex.workflows.stages import expand, full_matrix, load, network_numbers, save, searched
+from bids_flex.workflows.stages import expand, full_matrix, load, network_numbers, save, searched, seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,13 +31,6 @@ HELD = (
 """Measures that are held against surrogates; switches per minute and persistence are flexibility in other units."""
 
 LEVELS = ("regions", "networks", "whole")
-
-
-def seed_of(job: Job, engine: str, purpose: str) -> int:
-    """Derive a seed from the user's and from what it is for, whichever other runs there are."""
-    digest = hashlib.sha256(f"{job.run.name} {engine} {purpose}".encode()).digest()
-    words = [int(word) for word in np.frombuffer(digest, dtype="<u4")]
-    return int(np.random.SeedSequence(job.science.random_seed, spawn_key=words).generate_state(1)[0])
 
 
 def window_volumes(job: Job, engine: str) -> int:
@@ -138,16 +130,37 @@ def _labels(found: NDArray[np.int16], present: NDArray[np.bool_]) -> NDArray[np.
 
 def measure_run(job: Job, engine: str, cleaned: Path, communities: Path, folder: Path) -> Path:
     """Measure how much the communities change, for regions, networks and the whole brain."""
-    found = load(communities)[0]
+    found, clean = load(communities)[0], load(cleaned)[0]
     present = found["present"]
-    plan = plan_of(job, engine, load(cleaned)[0]["keep"])
+    plan = plan_of(job, engine, clean["keep"])
     told = _profile(job, engine, found["labels"][..., present], present, plan)
+    if job.science.split_half and ENGINES[engine].same_labels:
+        told = _with_halves(job, engine, told, clean["halves"][..., present], present, plan)
     arrays: dict[str, Any] = {f"regions.{name}": expand(values, present) for name, values in told.regions.items()}
     arrays |= {f"networks.{name}": values for name, values in told.networks.items()}
     arrays |= {f"spread.{name}": values for name, values in told.spread.items()}
     arrays["allegiance"] = full_matrix(told.allegiance, present)
     arrays["normalised_integration"] = told.normalised_integration
     return save(folder / "measures.npz", arrays, {"measures": list(told.regions), "whole": told.whole})
+
+
+def _with_halves(
+    job: Job, engine: str, told: Profile, halves: Floats, present: NDArray[np.bool_], plan: WindowPlan
+) -> Profile:
+    """Add what both halves of the regions tell; regions with one voxel have no halves, and no value."""
+    whole = np.asarray(np.isfinite(halves[:, plan.keep]).all(axis=(0, 1)))
+    split = present.copy()
+    split[present] = whole
+    by = ENGINES[engine]
+    task = _task(job, by, split, plan, restarts=1, threads=1)
+    first, second = (
+        by.search(dynamics.iter_windowed_connectivity(half[:, whole], plan, _estimator(job, engine)), task).labels[0]
+        for half in halves
+    )
+    found = np.full(len(whole), np.nan)
+    found[whole] = dynamics.split_half_flexibility(first, second, plan.starts, plan.length, plan.step)
+    numbers, _ = network_numbers(job.atlas)
+    return dynamics.with_measure(told, "split_half_flexibility", found, numbers[present])
 
 
 def _profile(job: Job, engine: str, labels: NDArray[np.int16], present: NDArray[np.bool_], plan: WindowPlan) -> Profile:

@@ -167,8 +167,13 @@ def _prior_notes(science: Science, confounds: Iterable[str]) -> tuple[str, ...]:
         "Preset amsterdam approximates the pipeline of Broeders et al. (2024); atlas, window, covariates, tests and "
         "effect sizes of that study are not public."
     )
+    halves = (
+        "Split-half flexibility is blind to noise that the two halves of a region's voxels do not share. It loses "
+        "power as noise rises, and noise that they do share, such as motion, is not removed."
+    )
     checks = (
         (True, noise),
+        (science.split_half, halves),
         (any("global_signal" in name for name in confounds), affinity),
         (science.preset == "amsterdam", amsterdam),
     )

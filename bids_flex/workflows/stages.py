@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,18 @@ class Job:
     settings_hash: str
     fingerprint: str
     further: Path | None = None
+
+
+def seed_of(job: Job, engine: str, purpose: str) -> int:
+    """Derive a seed from the user's and from what it is for, whichever other runs there are."""
+    digest = hashlib.sha256(f"{job.run.name} {engine} {purpose}".encode()).digest()
+    words = [int(word) for word in np.frombuffer(digest, dtype="<u4")]
+    return int(np.random.SeedSequence(job.science.random_seed, spawn_key=words).generate_state(1)[0])
+
+
+def halves_seed(job: Job) -> int:
+    """Give the seed of the halves that voxels of regions are split into."""
+    return seed_of(job, "prior", "halves")
 
 
 def atlas_fingerprint(atlas: Atlas) -> str:
@@ -96,12 +109,17 @@ def parcellate_run(job: Job, folder: Path) -> Path:
             smoothing_mm=settings.smoothing_mm,
             despiked=settings.despike,
             skip=_dropped(job, signal.read_confounds(job.run.confounds))[0] if settings.despike else 0,
+            halves_seed=halves_seed(job) if job.science.split_half else None,
         )
     return save(
         folder / "parcellated.npz",
-        {"series": found.series, "coverage": found.coverage},
+        {"series": found.series, "coverage": found.coverage, **_named_halves(found.halves)},
         {"poor": found.poor, "notes": [*job.run.notes, *notes]},
     )
+
+
+def _named_halves(halves: Floats | None) -> dict[str, Floats]:
+    return {} if halves is None else {"halves": halves}
 
 
 def require_minutes(job: Job, keep: NDArray[np.bool_]) -> None:
@@ -125,14 +143,16 @@ def clean_run(job: Job, parcellated: Path, folder: Path) -> Path:
     keep = signal.keep_mask(table, *thresholds, source, **censoring_of(job), skip=skip)
     require_minutes(job, keep)
     raw = arrays["series"][skip:]
-    cleaned = signal.clean_series(
-        raw,
-        chosen.to_numpy(dtype=float)[skip:],
-        keep,
-        job.run.tr_s,
+    clean = partial(
+        signal.clean_series,
+        confounds=chosen.to_numpy(dtype=float)[skip:],
+        keep=keep,
+        tr=job.run.tr_s,
         high_pass_hz=settings.high_pass_hz,
         low_pass_hz=settings.low_pass_hz,
     )
+    cleaned = clean(raw)
+    halves = np.array([clean(half[skip:]).series for half in arrays["halves"]]) if "halves" in arrays else None
     series, present = searched(cleaned.series, keep)
     static = dynamics.static_correlation(series, keep)
     motion = {"fd": signal.framewise_displacement(table)[skip:], "dvars": signal.std_dvars(table)[skip:]}
@@ -153,6 +173,7 @@ def clean_run(job: Job, parcellated: Path, folder: Path) -> Path:
             "keep": keep,
             "tsnr": signal.temporal_snr(raw, keep),
             **motion,
+            **_named_halves(halves),
         },
         {
             "skipped_volumes": skip,

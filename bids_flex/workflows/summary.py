@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bids_flex.bids.outputs import column_dictionary
-from bids_flex.workflows.engine_stages import HELD, seed_of, window_volumes
-from bids_flex.workflows.stages import network_numbers
+from bids_flex.workflows.engine_stages import HELD, window_volumes
+from bids_flex.workflows.stages import halves_seed, network_numbers, seed_of
 
 if TYPE_CHECKING:
     from bids_flex.dynamics import WindowPlan
@@ -174,6 +174,8 @@ def _seeds(job: Job, result: Result) -> dict[str, int]:
     seeds = {
         purpose.title(): seed_of(job, result.engine.name, purpose) for purpose in result.engine.chances(job.science)
     }
+    if "split_half_flexibility" in result.measures[1]["measures"]:
+        seeds["Halves"] = halves_seed(job)
     if result.nulls[1]["surrogates"]:
         seeds["Surrogates"] = seed_of(job, result.engine.name, "surrogates")
     return {"Random": job.science.random_seed, **seeds}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bids_flex.bids.index import index_participant
+from bids_flex.errors import DatasetFileError
 
 FILES = {
     "dataset_description.json": {"Name": "x", "BIDSVersion": "1.9.0", "DatasetType": "derivative"},
@@ -83,3 +84,10 @@ def test_a_sidecar_that_is_no_json_object_is_told_for_the_files_that_inherit_it(
     names = {path.name for path in index.paths if index.broken_for(path)}
     assert len(names) == 3
     assert all("task-rest" in name and name.endswith("_bold.nii.gz") for name in names)
+
+
+@pytest.mark.parametrize("content", ['"x"', "[1]", "5", '{"a":' * 200 + "1" + "}" * 200, "[" * 100_000])
+def test_a_description_that_is_no_object_is_refused_before_pybids_takes_it_for_one(root, content):
+    (root / "dataset_description.json").write_text(content)
+    with pytest.raises(DatasetFileError, match=r"dataset_description\.json holds no JSON object"):
+        index_participant(root, "1")

@@ -139,6 +139,14 @@ def test_bad_tables_are_named(out, bids, name, text, told):
         gather(out, bids)
 
 
+@pytest.mark.parametrize("name", ["sessions.tsv", "sub-02/sub-02_sessions.tsv"])
+def test_a_table_of_sessions_whose_content_is_elsewhere_is_named(out, bids, name):
+    (bids / name).parent.mkdir(exist_ok=True)
+    (bids / name).symlink_to("nowhere")
+    with pytest.raises(DatasetFileError, match=name):
+        gather(out, bids)
+
+
 def test_a_broken_dictionary_is_named(out, bids):
     (bids / "participants.json").write_text("{")
     with pytest.raises(DatasetFileError, match=r"participants\.json is not JSON"):

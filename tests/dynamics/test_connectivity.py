@@ -168,6 +168,8 @@ def test_a_dropped_window_takes_the_pairs_on_both_its_sides():
         (lambda: d.plan_windows(20, 2.0, 60, 2), RunError, r"20 volumes \(40 s\), fewer than one window of 30"),
         (lambda: d.plan_windows(20, 2.0, 20, 2, keep=np.zeros(20)), RunError, "no window keeps 50%"),
         (lambda: d.plan_windows(20, 0.0, 20, 2), UsageError, "must be above 0"),
+        (lambda: d.plan_windows(20, 2.0, 0, 2), UsageError, "must be above 0, not 2.0, 0 and 2"),
+        (lambda: d.plan_windows(20, 2.0, 20, 0), UsageError, "must be above 0, not 2.0, 20 and 0"),
         (lambda: d.plan_windows(20, 2.0, 20, 2, unit="min"), UsageError, "unit is 'min'"),
         (lambda: d.plan_windows(20, 2.0, 20, 2, shape="round"), UsageError, "window shape is 'round'"),
         (lambda: d.plan_windows(20, 2.0, 20, 2, keep=[True]), UsageError, "keep has shape"),

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,9 +17,10 @@ import pytest
 os.environ |= {"NO_ET": "1", "NIPYPE_NO_ET": "1"}
 
 from bids_flex.cli import parse_config
+from bids_flex.errors import RunError
 from bids_flex.simulate import SimulationSettings, simulate_dataset
 from bids_flex.workflows.app import make_jobs
-from bids_flex.workflows.child import execute
+from bids_flex.workflows.child import attempt
 
 SMALL = {"duration_s": 300.0, "voxel_mm": 10.0, "regions": 28}
 LEAN = ["--denoise", "24P+2P", "--n-surrogates", "3", "--restarts", "4", "--no-reports"]
@@ -72,7 +74,14 @@ def analyse(study: Study, out: Path, *options: object, work: Path | None = None)
         for job in jobs:
             folder = (work or Path(temporary)) / job.run.name
             folder.mkdir(parents=True)
-            execute(job, folder, folder / "crash", verbose=0, threads=2, at=lambda _stage: None)
+            execute(job, folder, threads=2)
+
+
+def execute(job: Any, folder: Path, *, threads: int) -> None:
+    """Run the graph of one run in this process."""
+    (reason,) = attempt([job], folder, folder / "crash", verbose=0, threads=threads, at=lambda _stage: None)
+    if reason:
+        raise RunError(reason)
 
 
 def status(out: Path) -> pd.DataFrame:

@@ -52,9 +52,9 @@ def doubled(place: int) -> Spoil:
 TABLES: dict[str, Spoil] = {
     "empty": lambda c: b"",
     "only newlines": lambda c: b"\n\n\n",
-    "header alone": lines(lambda t: t[:1]),
+    f"{OTHER}header alone": lines(lambda t: t[:1]),
     f"{OTHER}no header": lines(lambda t: t[1:]),
-    "header twice": lines(lambda t: [t[0], *t]),
+    f"{OTHER}header twice": lines(lambda t: [t[0], *t]),
     "one row too long": in_line(2, lambda row: row + "\t7\t8"),
     "all rows too long": lines(lambda t: [t[0], *(row + "\t1" for row in t[1:])]),
     "one row too short": in_line(2, lambda row: row.rsplit("\t", 1)[0]),
@@ -238,7 +238,7 @@ def cifti_ways(ending: str) -> list[Corruption]:
         "a web page": lambda c: b"<!DOCTYPE html><title>404</title>",
         "nothing but zeros": lambda c: bytes(len(c)),
         "rubbish behind": lambda c: c + b"rubbish" * 9,
-        "no numbers at its end": lambda c: c[:-64] + b"\xff" * 64,
+        f"{OTHER}no numbers at its end": lambda c: c[:-64] + b"\xff" * 64,
         **{
             f"{OTHER}bits flipped in its XML {seed}": lambda c, seed=seed: (
                 c[:560] + flipped(seed, 3)(c[560:2000]) + c[2000:]

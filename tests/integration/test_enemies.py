@@ -34,7 +34,7 @@ from bids_flex.signal.volumes import open_volumes, read_mask
 from bids_flex.stats import read_models
 from bids_flex.workflows import stages
 
-from .conftest import LEAN, PRIOR_ALONE, analyse, bids_flex, command
+from .conftest import LEAN, PRIOR_ALONE, analyse, bids_flex, command, execute
 
 MEMORY, SECONDS = 1 << 30, 30
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -317,12 +317,11 @@ def test_pickles_that_lie_in_a_work_folder_are_never_opened(study, tmp_path):
 def analyse_into(study, out, work, planted, options):
     """Analyse with a run folder that is there already."""
     from bids_flex.workflows.app import make_jobs
-    from bids_flex.workflows.child import execute
 
     words = [study.root, out, "participant", "--atlas", study.atlas, *LEAN, "--participant-label", "01", *options]
     (job,) = make_jobs(parse_config([str(word) for word in words]))[0]
     folder = Path(shutil.copytree(planted, work / job.run.name))
-    execute(job, folder, folder / "crash", verbose=0, threads=1, at=lambda _stage: None)
+    execute(job, folder, threads=1)
 
 
 def test_modules_that_lie_in_the_current_folder_are_not_imported(study, tmp_path):

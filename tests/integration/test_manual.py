@@ -56,7 +56,8 @@ def readme_commands():
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A study with the column that README compares by."""
-    root = simulate_dataset(tmp_path_factory.mktemp("manual") / "study", SimulationSettings(**SIZES))
+    root = tmp_path_factory.mktemp("manual") / "study"
+    run(["bids_flex-simulate", str(root), *(f"--{name.replace('_', '-')}={size}" for name, size in SIZES.items())])
     people = pd.read_csv(root / "participants.tsv", sep="\t")
     people["diagnosis"] = np.where(people["group"] == "control", "control", "patient")
     people.to_csv(root / "participants.tsv", sep="\t", index=False)
@@ -73,15 +74,15 @@ def run(words, folder=ROOT, **environment):
     return done.stdout
 
 
-def of_make(target):
+def of_make(target, *settings):
     """What make would do for a target, one command a line."""
-    text = run(["make", "-n", "--no-print-directory", f"VENV={BIN.parent}", target])
+    text = run(["make", "-n", "--no-print-directory", f"VENV={BIN.parent}", *settings, target])
     return [line for line in text.replace("\\\n", " ").splitlines() if line.lstrip("@").startswith(f"{BIN}/bids_flex")]
 
 
 def test_every_command_of_readme_is_known_here():
     """A command that nobody has tried does not get into README."""
-    known = (r"make (demo|test|image)", r"alias bids_flex=.*", r"bids_flex /data /out (participant|group) .*")
+    known = (r"make (demo|test|image|docs)", r"alias bids_flex=.*", r"bids_flex /data /out (participant|group) .*")
     known += (
         r"docker run .* bids_flex-simulate bids_flex /study",
         r"pip install \.",
@@ -131,9 +132,11 @@ def test_make_demo_calls_what_is_there():
     assert "antidepressant" in group
 
 
-@pytest.mark.parametrize("target", ["test", "image"])
+@pytest.mark.parametrize("target", ["test", "image", "docs"])
 def test_the_other_targets_of_readme_exist(target):
-    assert {"test": "pytest", "image": "docker build"}[target] in run(["make", "-n", f"VENV={BIN.parent}", target])
+    assert {"test": "pytest", "image": "docker build", "docs": "sphinx"}[target] in run(
+        ["make", "-n", f"VENV={BIN.parent}", target]
+    )
 
 
 def test_links_to_files_lead_to_files():
@@ -200,6 +203,19 @@ def test_the_commands_of_the_manual_run_one_after_the_other(page, tmp_path):
         simulate_dataset(tmp_path / "study", SimulationSettings(**SIZES))
     script = "\n".join(["set -e", *page_commands(page)])
     run(["bash", "-c", script], tmp_path, path=str(quick_program(tmp_path / "bin")))
+
+
+@pytest.mark.slow
+def test_the_tutorial_tells_the_numbers_that_the_demo_gives(tmp_path, monkeypatch):
+    """After ``make gallery`` it does again, if they have changed; then its sentences want to be read again, too."""
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    from make_gallery import write_numbers
+
+    for line in of_make("demo", f"DEMO={tmp_path}"):
+        run(shlex.split(line.lstrip("@")))
+    write_numbers(tmp_path / "out", tmp_path)
+    told = (ROOT / "docs" / "gallery" / "numbers.md").read_text(encoding="utf8")
+    assert (tmp_path / "numbers.md").read_text(encoding="utf8") == told
 
 
 @pytest.mark.slow

@@ -111,6 +111,31 @@ def test_the_multilayer_tables_agree_with_each_other(done):
     )
 
 
+def test_split_halves_add_a_measure_and_change_no_other(study, tmp_path):
+    for name, more in (("plain", []), ("halves", ["--split-half"])):
+        analyse(study, tmp_path / name, *PRIOR_ALONE, *more)
+    plain, halves = (
+        {path.name: path for path in (tmp_path / name / "sub-01" / "func").glob("*prior_*")}
+        for name in ("plain", "halves")
+    )
+    assert set(plain) == set(halves)
+    (labels,) = (name for name in plain if name.endswith("communities.tsv"))
+    assert plain[labels].read_bytes() == halves[labels].read_bytes()
+    (name,) = (name for name in plain if name.endswith("dynamics.tsv"))
+    before, after = (pd.read_csv(one[name], sep="\t", na_values=["n/a"]) for one in (plain, halves))
+    pd.testing.assert_frame_equal(before, after.drop(columns="split_half_flexibility"))
+    told = json.loads(halves[name.replace(".tsv", ".json")].read_text())
+    assert told["Global"]["split_half_flexibility"] == pytest.approx(after["split_half_flexibility"].mean(), abs=1e-9)
+    of_network = after.groupby("network")["split_half_flexibility"].mean()
+    for network, values in told["Networks"].items():
+        assert values["split_half_flexibility"] == pytest.approx(of_network[network], abs=1e-9)
+    assert told["Settings"]["split_half"] is True
+    assert "Halves" in told["Seeds"]
+    assert any("blind to noise" in text for text in told["Warnings"])
+    assert after["split_half_flexibility"].abs().sum() > 0
+    assert told["split_half_flexibility"]["LongName"] == "Split-half flexibility"
+
+
 @pytest.fixture(scope="module")
 def swept(study, tmp_path_factory):
     """Two participants, searched over a small grid with the null model that Pamfil's estimate is for."""

@@ -12,6 +12,7 @@ from nilearn.maskers import NiftiLabelsMasker
 
 from bids_flex.errors import RunError, UsageError
 from bids_flex.signal import load_atlas, parcellate, volumes
+from bids_flex.signal.parcellate import split_voxels
 from bids_flex.signal.voxels import despike
 
 AFFINE = np.diag([2.0, 2, 2, 1])
@@ -339,3 +340,33 @@ def test_memory_does_not_grow_with_the_length_of_a_run(tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[2] - peaks[1] < 5 * 6 * 360 * 8 < 360 * np.prod(SHAPE) * 8 / 10
+
+
+def test_halves_share_a_region_out_evenly(files):
+    shape = (6, 5, 7)
+    places = np.random.default_rng(0).integers(-1, 3, np.prod(shape))
+    places[places == 2] = np.where(np.cumsum(places == 2) == 1, 2, -1)[places == 2]  # region 2 has one voxel
+    half = split_voxels(places, shape, seed=1)
+    assert set(half[places == -1]) == set(half[places == 2]) == {-1}
+    where = np.stack(np.unravel_index(np.arange(places.size), shape, order="F"), axis=1)
+    for region in (0, 1):
+        mine = half[places == region]
+        assert set(mine) == {0, 1}
+        assert abs((mine == 0).sum() - (mine == 1).sum()) <= 1
+        centres = [where[(places == region) & (half == one)].mean(axis=0) for one in (0, 1)]
+        # halves at random would lie .4 voxels apart along each axis (sd); neighbours are dealt out instead
+        assert np.abs(centres[0] - centres[1]).max() < 0.4
+    np.testing.assert_array_equal(half, split_voxels(places, shape, seed=1))
+    assert (half != split_voxels(places, shape, seed=2)).any()
+
+
+def test_halves_make_up_the_whole_and_change_nothing(files):
+    plain, found = run(files), run(files, halves_seed=5)
+    assert plain.halves is None
+    np.testing.assert_array_equal(found.series, plain.series)
+    # regions of 16, 16 and 8 voxels have equal halves; the fourth is poor
+    np.testing.assert_allclose(found.halves.mean(axis=0)[:, :3], plain.series[:, :3], rtol=1e-12)
+    assert (found.halves[0, :, :3] != found.halves[1, :, :3]).all()
+    assert np.isnan(found.halves[:, :, 3]).all()
+    with pytest.raises(UsageError, match="smooth, or split"):
+        run(files, halves_seed=5, smoothing_mm=4)

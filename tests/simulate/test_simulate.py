@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
+from collections import Counter
 
 import nibabel as nib
 import numpy as np
@@ -14,6 +16,7 @@ from nilearn.interfaces.fmriprep import load_confounds
 from bids_flex.errors import UsageError
 from bids_flex.simulate import NETWORKS, SimulationSettings, make_cohort, simulate_dataset, simulate_series
 from bids_flex.simulate.cli import main
+from bids_flex.simulate.layout import SETTINGS_FILE
 from bids_flex.simulate.scans import draw_motion, framewise_displacement
 
 SMALL = {"participants": 3, "duration_s": 300.0, "voxel_mm": 10.0, "regions": 28}
@@ -140,8 +143,7 @@ def test_signals_lie_within_the_band():
 
 
 def test_without_motion_nothing_moves():
-    settings = SimulationSettings(motion=0.0)
-    motion = draw_motion(settings, np.random.default_rng(0))
+    motion = draw_motion(240, 0.0, np.random.default_rng(0))
     assert not motion.any()
     assert np.nansum(framewise_displacement(motion)) == 0
 
@@ -167,6 +169,36 @@ def test_zero_effect_leaves_no_difference():
     for person in planted:
         expected = (0.65, 1.05) if person.antidepressant == "user" else (0.25, 0.25)
         assert (person.rate, person.network_rate) == pytest.approx(expected)
+
+
+def test_the_cohort_has_the_margins_of_the_study():
+    people = make_cohort(SimulationSettings(participants=207, cohort="study"))
+    of = Counter(person.group for person in people)
+    assert of == {"mdd": 49, "anxiety": 46, "comorbid": 55, "control": 57}
+    assert Counter(person.antidepressant for person in people) == {"user": 49, "nonuser": 101, "control": 57}
+    assert all((person.group == "control") == (person.antidepressant == "control") for person in people)
+    # the first thirty are as mixed as all: 7.1 users, 8.3 controls
+    first = Counter(person.antidepressant for person in people[:30])
+    assert abs(first["user"] - 7.1) < 1
+    assert abs(first["control"] - 8.3) < 1
+
+
+def test_patients_move_more_if_asked():
+    people = make_cohort(SimulationSettings(participants=9, motion=2.0, patient_motion=1.5))
+    assert {person.motion for person in people} == {2.0, 3.0}
+    assert {person.motion for person in people if person.group == "control"} == {2.0}
+
+
+def test_an_interrupted_study_is_completed(study, tmp_path):
+    broken = shutil.copytree(study, tmp_path / "broken")
+    (broken / SETTINGS_FILE).unlink()
+    kept = next((broken / "derivatives/fmriprep/sub-01/func").glob("*preproc_bold.nii.gz"))
+    before = kept.stat().st_mtime_ns
+    for path in [*broken.rglob("sub-03*switches.tsv"), *broken.rglob("sub-03*preproc_bold.nii.gz")]:
+        path.unlink()
+    simulate_dataset(broken, SimulationSettings(**SMALL, seed=3))
+    assert files(broken) == files(study)
+    assert kept.stat().st_mtime_ns == before
 
 
 def test_controls_never_use_antidepressants():

@@ -66,3 +66,11 @@ def test_an_unknown_contrast_lists_the_levels():
     design = stats.make_design(people(), "drug")
     with pytest.raises(UsageError, match=r"no contrast of drug.*\(control, nonuser, user\)"):
         stats.parse_contrasts(design, ["user - placebo"])
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "1e999"])
+def test_infinity_is_no_value_of_a_covariate(value):
+    table = people().assign(age="31")
+    table.loc[3, "age"] = value
+    with pytest.raises(DatasetFileError, match="covariate age holds an infinite number"):
+        stats.make_design(table, "drug", ["age"])

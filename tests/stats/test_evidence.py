@@ -47,6 +47,14 @@ def test_the_bound_is_in_g():
     assert stats.tost_g(estimate, np.sqrt(mse * 0.1), mse, df).p == pytest.approx(0.5)
 
 
+def test_the_interval_is_as_wide_as_alpha_says():
+    """At alpha .01 it reaches t(.99) standard errors to each side, in g."""
+    mse, df, se = 0.37, 30, 0.2
+    found = stats.tost_g(0.1, se, mse, df, alpha=0.01)
+    reach = scipy_stats.t.ppf(0.99, df) * se * stats.small_sample_correction(df) / np.sqrt(mse)
+    assert (found.high - found.low) / 2 == pytest.approx(reach)
+
+
 def test_the_power_is_how_often_equivalence_is_found():
     """20,000 pairs of groups without a difference."""
     rng = np.random.default_rng(2)

@@ -10,6 +10,7 @@ from scipy import stats as scipy_stats
 
 from bids_flex import stats
 from bids_flex.errors import UsageError
+from bids_flex.stats.orders import _arrangements
 
 
 def two_groups(sizes):
@@ -265,3 +266,12 @@ def test_a_constant_outcome_has_no_p_and_spoils_no_other():
 def test_a_row_that_stands_alone_is_refused_by_hc3():
     with pytest.raises(UsageError, match="one row alone \\(row 0\\)"):
         stats.freedman_lane(np.arange(6.0), two_groups((1, 5)), [[1.0, -1.0]])
+
+
+def test_places_of_three_kinds_are_filled_in_every_way_that_can_be_told_apart():
+    """Two places of one kind and two that are alone of theirs: 4! / 2! ways, each a permutation."""
+    found = list(_arrangements([(1,), (2,), (1,), (3,)]))
+    assert len(found) == len(set(found)) == 12
+    assert all(sorted(one) == [0, 1, 2, 3] for one in found)
+    # within places of one kind, data keep their order
+    assert all(one[0] < one[2] for one in found)
