@@ -39,9 +39,11 @@ if TYPE_CHECKING:
 FEWEST_DRAWS = 500
 """Arrangements that a curve is held against at least."""
 
-MEASURES = ("flexibility", "promiscuity", "flexibility_excess")
-"""Whole-brain measures with a curve each. Of the excess, universes of ``multilayer`` alone are in it: that of ``prior``
-says whether there is more than noise, not how much."""
+MEASURES = ("flexibility", "promiscuity", "split_half_flexibility", "flexibility_excess")
+"""Whole-brain measures with a curve each, where universes have them. The excess is of ``multilayer`` alone: that of
+``prior`` says whether there is more than noise, not how much. Halves are of ``prior`` alone."""
+
+LACKS = {"prior": "flexibility_excess", "multilayer": "split_half_flexibility"}
 
 KEPT = ("estimate", "ci_low", "ci_high", "effect", "effect_low", "effect_high", "statistic", "p", "reason")
 
@@ -234,7 +236,7 @@ def _fit(asked: Asked, member: Member, people: pd.DataFrame) -> _Fitted:
 
 
 def _measures(engine: str) -> tuple[str, ...]:
-    return MEASURES if engine == "multilayer" else MEASURES[:2]
+    return tuple(name for name in MEASURES if name != LACKS[engine])
 
 
 def _one_curve(
