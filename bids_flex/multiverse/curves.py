@@ -39,9 +39,11 @@ if TYPE_CHECKING:
 FEWEST_DRAWS = 500
 """Arrangements that a curve is held against at least."""
 
-MEASURES = ("flexibility", "promiscuity", "flexibility_excess")
-"""Whole-brain measures with a curve each. Of the excess, universes of ``multilayer`` alone are in it: that of ``prior``
-says whether there is more than noise, not how much."""
+MEASURES = ("flexibility", "promiscuity", "split_half_flexibility", "flexibility_excess")
+"""Whole-brain measures with a curve each, where universes have them. The excess is of ``multilayer`` alone: that of
+``prior`` says whether there is more than noise, not how much. Halves are of ``prior`` alone."""
+
+LACKS = {"prior": "flexibility_excess", "multilayer": "split_half_flexibility"}
 
 KEPT = ("estimate", "ci_low", "ci_high", "effect", "effect_low", "effect_high", "statistic", "p", "reason")
 
@@ -212,14 +214,14 @@ def _check(asked: Asked) -> None:
 
 def _fit(asked: Asked, member: Member, people: pd.DataFrame) -> _Fitted:
     """Fit a model in one universe; people whom it lacks are there without outcomes, so that all have one design."""
+    import pandas as pd
+
     if member.cohort is None:
         return _Fitted(member, None, member.reason)
     own, engine = member.cohort.people, member.levels["engine"]
     columns = [f"{engine}_{measure}" for measure in _measures(engine) if f"{engine}_{measure}" in own]
     absent = people[~people["participant_id"].isin(own["participant_id"])].copy()
     absent[columns] = np.nan
-    import pandas as pd
-
     table = pd.concat([own, absent], ignore_index=True) if len(absent) else own
     table = table.sort_values("participant_id").reset_index(drop=True)
     # each universe's own permutation p comes from the draws that all share
@@ -234,7 +236,7 @@ def _fit(asked: Asked, member: Member, people: pd.DataFrame) -> _Fitted:
 
 
 def _measures(engine: str) -> tuple[str, ...]:
-    return MEASURES if engine == "multilayer" else MEASURES[:2]
+    return tuple(name for name in MEASURES if name != LACKS[engine])
 
 
 def _one_curve(

@@ -52,7 +52,8 @@ def steps_of(science: Science, engine: EngineName) -> Steps:
         prior=_SCIENCE.prior,
         multilayer=_SCIENCE.multilayer,
         surrogates=_SCIENCE.surrogates,
-        random_seed=_SCIENCE.random_seed,
+        # the halves that voxels are split into are drawn, and no other step before the search is
+        random_seed=science.random_seed if science.split_half else _SCIENCE.random_seed,
         preset=_SCIENCE.preset,
     )
     parcellate = replace(clean, denoise=_of_images(science.denoise), min_minutes=_SCIENCE.min_minutes)

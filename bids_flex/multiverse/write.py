@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from bids_flex.multiverse.curves import Curves, Member
 
 COLUMNS = {
-    "measure": "Whole-brain measure; flexibility_excess: observed minus its mean in surrogates, multilayer alone",
+    "measure": "Whole-brain measure; flexibility_excess: observed minus its mean in surrogates, multilayer alone; "
+    "split_half_flexibility: prior alone",
     "contrast": "Contrast of the model",
     "rank": "Place in the curve sorted by effect; n/a for a universe without a result",
     "n": "People in the test",

@@ -160,6 +160,10 @@ def test_steps_differ_from_where_their_settings_matter():
     window = replace(base, multilayer=replace(base.multilayer, window=Duration(50.0, "s")))
     assert same(window) == [True, True, False, False, False]
     assert same(replace(base, random_seed=1)) == [True, True, True, False, False]
+    # halves of regions are drawn when images are averaged
+    halves = replace(base, split_half=True)
+    assert same(halves) == [False] * 5
+    assert steps_of(halves, "prior").parcellate != steps_of(replace(halves, random_seed=1), "prior").parcellate
     assert same(replace(base, surrogates=replace(base.surrogates, multilayer=7))) == [True] * 4 + [False]
     assert same(replace(base, surrogates=replace(base.surrogates, prior=7))) == [True] * 5
     atlas = replace(base, atlas=replace(base.atlas, name="Dosenbach2010"))
