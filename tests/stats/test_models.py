@@ -190,6 +190,13 @@ def test_every_dataset_node_is_a_model():
         ("Nodes.0.Model.Software", {"bids_flex": {"Blocks": 3}}, "the name of a column"),
         ("Nodes.0.Transformations.Instructions", [{"Name": "Convolve"}], "transformation 'Convolve' is not known"),
         ("Nodes.0.Transformations.Instructions", [{"Name": "Factor"}], "needs Input"),
+        (
+            "Nodes.0.Transformations.Instructions",
+            [{"Name": "Scale", "Input": ["age"], "Demean": "yes"}],
+            "true or false",
+        ),
+        ("Nodes.0.Transformations.Instructions", [{"Name": "Product", "Input": ["age"], "Output": "x"}], "two or more"),
+        ("Nodes.0.Transformations.Instructions", [{"Name": "Product", "Input": ["age", "F"]}], "one name as Output"),
         ("Nodes.0.Transformations.Instructions", [{"Name": "Factor", "Input": ["drug"], "By": 1}], "knows no By"),
         ("Nodes.0.Contrasts.0.Weights", [1, -1], "one weight for each"),
         ("Nodes.0.Contrasts.0.Weights", [1, "1/0", 1], "no number and no fraction"),
@@ -248,3 +255,10 @@ def test_a_table_smaller_than_the_model_is_refused():
     (model,) = stats.read_models(document())
     with pytest.raises(DatasetFileError, match="4 people cannot carry a model of 4"):
         stats.build_design(model, people().head(4))
+
+
+def test_two_nodes_of_one_name_are_refused():
+    given = document()
+    given["Nodes"].append(copy.deepcopy(given["Nodes"][0]))
+    with pytest.raises(DatasetFileError, match=r"two nodes have one name \(people, people\)"):
+        stats.read_models(given)
