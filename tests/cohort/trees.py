@@ -46,6 +46,12 @@ def _measured(told, names, null):
     return {"Global": told.whole, "Networks": networks, "NullModel": _null(told, names, null)}
 
 
+def _windows(count: int, length: float, tr: float, gap_after: int | None, pairs: int) -> dict:
+    """What a summary says of its windows."""
+    dropped = [] if gap_after is None else [{"Onset": tr * (gap_after + 1), "Reason": "censored"}]
+    return {"LengthSeconds": length, "StepSeconds": tr, "Analysed": count, "Dropped": dropped, "ValidPairs": pairs}
+
+
 def write_run(
     out: Path,
     sub: str,
@@ -92,20 +98,13 @@ def write_run(
     _write_labels(folder / f"{stem}_desc-{which}_communities.tsv", labels, onsets, length, regions)
     _write_regions(folder / f"{stem}_desc-{engine}_dynamics.tsv", rows, regions, networks, null)
     missing = {name: "coverage" for name, there in zip(regions, searched, strict=True) if not there}
-    windows = {
-        "LengthSeconds": length,
-        "StepSeconds": tr,
-        "Analysed": len(labels),
-        "Dropped": [] if gap_after is None else [{"Onset": tr * (gap_after + 1), "Reason": "censored"}],
-        "ValidPairs": int(pairs.sum()),
-    }
     summary = {
         "RepetitionTime": tr,
         "SettingsHash": settings,
         "Engine": engine,
         **_measured(told, names, null),
         "Regions": {"InAtlas": len(regions), "Searched": int(searched.sum()), "Missing": missing},
-        "Windows": windows,
+        "Windows": _windows(len(labels), length, tr, gap_after, int(pairs.sum())),
         "Quality": {**QUALITY, "mean_fd": fd},
         **SEARCH,
         **changes,
