@@ -171,10 +171,7 @@ def share_out(runs: Sequence[Sequence[Job]], nprocs: int | None, memory_gb: floa
         Where runs keep their intermediate files.
     """
     allowed_mb = _allowed_mb(memory_gb)
-    free_mb = shutil.disk_usage(work_dir).free / MB
-    refused = tuple(
-        (jobs[0].run.name, why) for jobs in runs if (why := next(filter(None, _why_not(jobs, allowed_mb, free_mb)), ""))
-    )
+    refused = tuple((jobs[0].run.name, wrong[0][1]) for jobs in runs if (wrong := unfit(jobs, memory_gb, work_dir)))
     without = {name for name, _ in refused}
     rest = [jobs for jobs in runs if jobs[0].run.name not in without]
     processors = processors_allowed()
@@ -190,7 +187,7 @@ def share_out(runs: Sequence[Sequence[Job]], nprocs: int | None, memory_gb: floa
 def unfit(jobs: Sequence[Job], memory_gb: float | None, work_dir: Path) -> list[tuple[Job, str]]:
     """List what would not fit if it had the machine for itself, and why; None as for :func:`share_out`."""
     allowed_mb, free_mb = _allowed_mb(memory_gb), shutil.disk_usage(work_dir).free / MB
-    return [(job, why) for job in jobs if (why := _why_not_so(job, allowed_mb, free_mb))]
+    return [(job, why) for job in jobs if (why := _why_not(job, allowed_mb, free_mb))]
 
 
 def pages_at_once(nprocs: int | None, memory_gb: float | None) -> int:
@@ -207,12 +204,7 @@ def _most(runs: Sequence[Sequence[Job]], threads: int) -> float:
     return max((need_mb(job, threads) for jobs in runs for job in jobs), default=RUN_MB)
 
 
-def _why_not(jobs: Sequence[Job], allowed_mb: float, free_mb: float) -> Iterator[str]:
-    """Say why a run cannot be analysed at all here, way by way; empty for those in which it can."""
-    return (_why_not_so(job, allowed_mb, free_mb) for job in jobs)
-
-
-def _why_not_so(job: Job, allowed_mb: float, free_mb: float) -> str:
+def _why_not(job: Job, allowed_mb: float, free_mb: float) -> str:
     """Say why a run cannot be analysed in one way; empty when it can."""
     need, scratch = SHARED_MB + need_mb(job, 1), scratch_mb(job)
     if need > allowed_mb:
