@@ -149,7 +149,7 @@ def true_rates(study: Path, people: pd.DataFrame) -> pd.DataFrame:
     home = np.array([NETWORKS.index(name) + 1 for name in networks])
     rows = []
     for label in people["participant_id"]:
-        switches = pd.read_csv(next(truth.glob(f"sub-{label}/func/*_switches.tsv")), sep="\t")
+        switches = pd.read_csv(next(truth.glob(f"{label}/func/*_switches.tsv")), sep="\t")
         region = switches["region"].to_numpy() - 1
         left = region[switches["before"].to_numpy() == home[region]]
         rate = np.bincount(left, minlength=len(networks)) / (settings.duration_s / 60)

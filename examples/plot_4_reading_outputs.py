@@ -70,7 +70,7 @@ plt.show()
 # One row a participant, with the columns of ``participants.tsv``: ready for a statistics program of your own.
 # ``dtype`` keeps the zeros at the start of a label, which pandas would take for a number.
 
-table = pd.read_csv(out / "group" / "participants_dynamics.tsv", sep="\t", dtype={"participant_id": str})
+table = pd.read_csv(out / "group" / "participants_dynamics.tsv", sep="\t")
 print(table[["participant_id", "antidepressant", "mean_fd", "prior_flexibility"]].round(3).to_string(index=False))
 
 # %%

@@ -27,8 +27,8 @@ class PeopleTable:
     where : str
         The file, for messages.
     rows : pandas.DataFrame
-        Text in every column, missing where the file says ``n/a``; ``participant_id`` without ``sub-`` and, where rows
-        are sessions, ``session_id`` without ``ses-``.
+        Text in every column, missing where the file says ``n/a``; ``participant_id`` with ``sub-``, also where the
+        file forgets it, and, where rows are sessions, ``session_id`` without ``ses-``.
     described : dict
         Data dictionary of the columns.
     keys : tuple of str
@@ -50,7 +50,7 @@ def read_people_tables(bids_dir: Path, participants: Iterable[str]) -> tuple[Peo
     bids_dir : Path
         The data set.
     participants : iterable of str
-        Whose ``sub-*_sessions.tsv`` is looked for.
+        Whose ``sub-*_sessions.tsv`` is looked for, such as ``sub-01``.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def read_people_table(path: Path, name: str, needed: tuple[str, ...]) -> PeopleT
     # some data sets name a session in participants.tsv too, as a fact: a row is a participant all the same
     could = ("participant_id",) if name == "participants" else ("participant_id", "session_id")
     keys = tuple(key for key in could if key in rows.columns)
-    return _checked(PeopleTable(name, str(path), _bare(rows), _dictionary(path), keys))
+    return _checked(PeopleTable(name, str(path), _labelled(rows), _dictionary(path), keys))
 
 
 def _text(path: Path) -> pd.DataFrame:
@@ -101,12 +101,14 @@ def _text(path: Path) -> pd.DataFrame:
     return table
 
 
-def _bare(rows: pd.DataFrame) -> pd.DataFrame:
-    """Take the prefixes from the labels of participants and sessions."""
-    changed = {"participant_id": "sub-", "session_id": "ses-"}
-    return rows.assign(
-        **{name: rows[name].str.removeprefix(prefix) for name, prefix in changed.items() if name in rows}
-    )
+def _labelled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Name participants as BIDS does, and sessions as our own column ``session``."""
+    changed = {}
+    if "participant_id" in rows:
+        changed["participant_id"] = "sub-" + rows["participant_id"].str.removeprefix("sub-")
+    if "session_id" in rows:
+        changed["session_id"] = rows["session_id"].str.removeprefix("ses-")
+    return rows.assign(**changed)
 
 
 def _dictionary(path: Path) -> dict[str, dict[str, Any]]:
@@ -146,10 +148,10 @@ def _sessions(bids_dir: Path, participants: Iterable[str]) -> PeopleTable | None
     elif top.with_suffix(".json").is_file():
         # a dictionary at the top serves the tables below it
         described |= _dictionary(top)
-    for label in participants:
-        path = bids_dir / f"sub-{label}" / f"sub-{label}_sessions.tsv"
+    for name in participants:
+        path = bids_dir / name / f"{name}_sessions.tsv"
         if path.is_file() or path.is_symlink():
-            parts.append(_own_sessions(path, label))
+            parts.append(_own_sessions(path, name))
     for part in parts:
         described |= part.described
         files.append(part.where)
@@ -160,9 +162,9 @@ def _sessions(bids_dir: Path, participants: Iterable[str]) -> PeopleTable | None
     return _checked(PeopleTable("sessions", where, rows, described, ("participant_id", "session_id")))
 
 
-def _own_sessions(path: Path, label: str) -> PeopleTable:
+def _own_sessions(path: Path, participant: str) -> PeopleTable:
     """Read the sessions of one participant, whose name is that of the file."""
     part = read_people_table(path, "sessions", ("session_id",))
-    if "participant_id" in part.rows and (part.rows["participant_id"] != label).any():
-        raise DatasetFileError(f"{path} names other participants than {label}: correct its column participant_id")
-    return replace(part, rows=part.rows.assign(participant_id=label))
+    if "participant_id" in part.rows and (part.rows["participant_id"] != participant).any():
+        raise DatasetFileError(f"{path} names other participants than {participant}: correct its column participant_id")
+    return replace(part, rows=part.rows.assign(participant_id=participant))

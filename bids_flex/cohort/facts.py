@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 Key = tuple[str, str, str]
-"""Participant, session and run, as in the tables; empty where there is none."""
+"""Participant (``sub-01``), session (``1``) and run, as in the tables; empty where there is none."""
 
 COMMON_QUALITY = (
     "mean_fd",
@@ -211,7 +211,7 @@ def _facts(result: RunResult) -> Facts:
     return Facts(
         path=result.path,
         engine=engine,
-        key=(entities["sub"], entities.get("ses", ""), run_label(entities)),
+        key=(f"sub-{entities['sub']}", entities.get("ses", ""), run_label(entities)),
         settings=str(told["SettingsHash"]),
         tr_s=float(told["RepetitionTime"]),
         window_s=float(windows["LengthSeconds"]),

@@ -32,14 +32,17 @@ def unfinished(output_dir: Path, keys: Collection[Key]) -> list[Loss]:
     done = set(keys)
     for status in read_statuses(output_dir):
         entities = entities_of_run(status.run)
-        key = (entities.get("sub", ""), entities.get("ses", ""), run_label(entities))
-        if key in done or status.state in {"done", "skipped"} or not key[0]:
+        if "sub" not in entities:
+            continue
+        key = (f"sub-{entities['sub']}", entities.get("ses", ""), run_label(entities))
+        if key in done or status.state in {"done", "skipped"}:
             continue
         reason = f"{status.state}: {status.reason}" if status.reason not in {"", "n/a"} else status.state
         lost[key] = Loss(*key, "usable", reason)
     named = {key[0] for key in (*done, *lost)}
     again = "its folder has no finished summary: run the participant level again"
-    folders = [Loss(label, "", "", "usable", again) for label in participant_folders(output_dir) if label not in named]
+    begun = (f"sub-{label}" for label in participant_folders(output_dir))
+    folders = [Loss(name, "", "", "usable", again) for name in begun if name not in named]
     return sorted([*lost.values(), *folders])
 
 

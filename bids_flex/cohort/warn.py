@@ -41,8 +41,8 @@ def warnings_of(runs: Runs, rows: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _name(runs: Runs, number: int) -> str:
-    label, session, run = runs.keys[number]
-    return "_".join(part for part in (f"sub-{label}", f"ses-{session}" if session else "", run) if part)
+    participant, session, run = runs.keys[number]
+    return "_".join(part for part in (participant, f"ses-{session}" if session else "", run) if part)
 
 
 def _few(names: list[str]) -> str:

@@ -36,7 +36,7 @@ def test_a_hand_made_run_gives_its_columns(out, bids):
     # region A1 leaves for network B in window 2 of 5 and comes back: 2 of its 4 pairs change
     write_run(out, "01", wandering(5, {(2, 0): 2}))
     cohort = gather(out, bids)
-    assert one(cohort, "participant_id") == "01"
+    assert one(cohort, "participant_id") == "sub-01"
     assert one(cohort, "runs") == 1
     assert one(cohort, "valid_pairs") == 4
     assert one(cohort, "prior_flexibility_A1") == 0.5
@@ -159,8 +159,8 @@ def test_a_region_that_was_not_searched_is_missing_and_listed(out, bids):
     assert np.isnan(one(cohort, "prior_promiscuity_rarefied_A1"))
     assert one(cohort, "prior_flexibility_A") == 0.5
     listed = cohort.regions.set_index(["participant_id", "network"])
-    assert listed.loc[("01", "A"), ["regions", "searched", "missing"]].tolist() == [2, 1, "A1"]
-    assert listed.loc[("02", "A"), ["regions", "searched", "missing"]].tolist() == [2, 2, ""]
+    assert listed.loc[("sub-01", "A"), ["regions", "searched", "missing"]].tolist() == [2, 1, "A1"]
+    assert listed.loc[("sub-02", "A"), ["regions", "searched", "missing"]].tolist() == [2, 2, ""]
 
 
 def test_other_regions_in_another_run_get_columns_of_their_own(out, bids):
@@ -177,10 +177,10 @@ def test_who_is_in_one_source_only_is_listed(out, bids):
         write_run(out, label, wandering(5, {(2, 0): 2}))
     write_people(bids, "participant_id age\nsub-02 40\nsub-03 50")
     cohort = gather(out, bids)
-    assert cohort.people["participant_id"].tolist() == ["02"]
+    assert cohort.people["participant_id"].tolist() == ["sub-02"]
     assert cohort.left_out[["participant_id", "stage", "reason"]].values.tolist() == [
-        ["01", "in table", "not in participants.tsv"],
-        ["03", "found", "no results of the participant level"],
+        ["sub-01", "in table", "not in participants.tsv"],
+        ["sub-03", "found", "no results of the participant level"],
     ]
     assert cohort.flow.values.tolist() == [["found", 2, 2], ["usable", 2, 2], ["in table", 1, 1]]
 
@@ -204,10 +204,10 @@ def test_runs_that_failed_and_runs_without_pairs_are_listed(out, bids):
     cohort = gather(out, bids)
     assert one(cohort, "runs") == 1
     told = cohort.left_out.set_index(["participant_id", "run"])["reason"]
-    assert told["02", "task-rest"] == "failed: too short"
-    assert told["01", "task-rest_run-3"] == "interrupted"
-    assert "no two consecutive windows" in told["01", "task-rest_run-2"]
-    assert "no finished summary" in told["03", ""]
+    assert told["sub-02", "task-rest"] == "failed: too short"
+    assert told["sub-01", "task-rest_run-3"] == "interrupted"
+    assert "no two consecutive windows" in told["sub-01", "task-rest_run-2"]
+    assert "no finished summary" in told["sub-03", ""]
     assert cohort.flow.values.tolist() == [["found", 3, 4], ["usable", 1, 1], ["in table", 1, 1]]
 
 
@@ -304,7 +304,7 @@ def test_order_of_files_and_names_does_not_matter(out, bids, tmp_path):
         write_run(out, label, wandering(5, {(2, 0): 2}))
     shutil.copytree(out, tmp_path / "copy")
     pd.testing.assert_frame_equal(gather(out, bids).people, gather(tmp_path / "copy", bids).people)
-    assert gather(out, bids).people["participant_id"].tolist() == ["01", "02"]
+    assert gather(out, bids).people["participant_id"].tolist() == ["sub-01", "sub-02"]
 
 
 values = st.lists(

@@ -55,16 +55,16 @@ def test_session_tables_of_each_participant_and_at_the_top(out, bids):
     (bids / "sessions.json").write_text('{"mood": {"LongName": "Mood"}}')
     apart = gather(out, bids, unit="session")
     assert apart.people[["participant_id", "session", "mood", "group"]].values.tolist() == [
-        ["01", "a", "3", "1"],
-        ["02", "a", "4", "2"],
-        ["02", "b", "5", "2"],
+        ["sub-01", "a", "3", "1"],
+        ["sub-02", "a", "4", "2"],
+        ["sub-02", "b", "5", "2"],
     ]
     assert apart.described["mood"]["LongName"] == "Mood"
     # one row per participant has no place for two moods
     together = gather(out, bids)
     assert "mood" not in together.people
     assert together.runs["mood"].tolist() == ["3", "4", "5"]
-    assert any("several sessions of 1 participants (such as 02)" in text for text in together.warnings)
+    assert any("several sessions of 1 participants (such as sub-02)" in text for text in together.warnings)
 
 
 def test_an_entry_without_a_description_is_given_one(out, bids):
@@ -109,7 +109,7 @@ def test_a_phenotype_with_a_measures_name_gets_its_own_before_it(out, bids):
     ("name", "text", "told"),
     [
         ("participants.tsv", "participant_id mean_fd\nsub-01 9", "column mean_fd has the name of a measure"),
-        ("participants.tsv", "participant_id x\nsub-01 9\nsub-01 8", "more than one row for 01"),
+        ("participants.tsv", "participant_id x\nsub-01 9\nsub-01 8", "more than one row for sub-01"),
         ("participants.tsv", "id x\nsub-01 9", "has no column participant_id; it has id, x"),
         ("participants.tsv", "participant_id x\nn/a 9", "line 2 has no participant_id"),
         ("participants.tsv", "participant_id x\nsub-01 9 8", "line 2 has 3 values, the first line has 2 names"),
@@ -118,7 +118,7 @@ def test_a_phenotype_with_a_measures_name_gets_its_own_before_it(out, bids):
         ("participants.tsv", "participant_id x x\nsub-01 9 8", "more than one column x: rename or remove one"),
         ("participants.tsv", "participant_id x\nsub-01 9\0", "participants.tsv holds NUL bytes"),
         ("participants.tsv", "participant_id x\nsub-77 9", "nobody with results is in participants.tsv"),
-        ("phenotype/a.tsv", "participant_id x\nsub-01 9\nsub-01 8", "a.tsv has more than one row for 01"),
+        ("phenotype/a.tsv", "participant_id x\nsub-01 9\nsub-01 8", "a.tsv has more than one row for sub-01"),
         (
             "sub-02/sub-02_sessions.tsv",
             "session_id x\nses-a 9\nses-a 8",
@@ -128,9 +128,13 @@ def test_a_phenotype_with_a_measures_name_gets_its_own_before_it(out, bids):
         (
             "sub-02/sub-02_sessions.tsv",
             "participant_id session_id x\nsub-01 ses-a 9",
-            "names other participants than 02",
+            "names other participants than sub-02",
         ),
-        ("sessions.tsv", "participant_id session_id x\n01 ses-a 9\nsub-01 a 8", "more than one row for 01 session a"),
+        (
+            "sessions.tsv",
+            "participant_id session_id x\n01 ses-a 9\nsub-01 a 8",
+            "more than one row for sub-01 session a",
+        ),
     ],
 )
 def test_bad_tables_are_named(out, bids, name, text, told):

@@ -22,7 +22,7 @@ def cohort(tmp_path):
 
 
 def read(path):
-    return pd.read_csv(path, sep="\t", na_values=["n/a"], keep_default_na=False, dtype={"participant_id": str})
+    return pd.read_csv(path, sep="\t", na_values=["n/a"], keep_default_na=False)
 
 
 def test_the_long_table_has_a_row_for_every_run_place_and_measure(cohort):
@@ -63,7 +63,7 @@ def test_files_repeat_the_cohort_and_describe_themselves(cohort, tmp_path):
     write_cohort(folder, cohort)
     people = read(folder / "participants_dynamics.tsv")
     regions = read(folder / "participants_desc-regions_dynamics.tsv")
-    assert people["participant_id"].tolist() == ["01"]
+    assert people["participant_id"].tolist() == ["sub-01"]
     assert people["group"].isna().all()
     both = {**people.iloc[0], **regions.iloc[0]}
     assert set(both) == set(cohort.people)

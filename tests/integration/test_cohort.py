@@ -17,11 +17,11 @@ def cohort(study, done):
 
 
 def test_the_table_repeats_the_participants_files(cohort, done):
-    assert cohort.people["participant_id"].tolist() == ["01", "02", "03", "04", "05", "06"]
+    assert cohort.people["participant_id"].tolist() == [f"sub-0{n}" for n in range(1, 7)]
     assert cohort.flow["runs"].tolist() == [6, 6, 6]
     for engine in ("prior", "multilayer"):
         for row in cohort.people.to_dict("records"):
-            path = next((done / f"sub-{row['participant_id']}").rglob(f"*_desc-{engine}_dynamics.json"))
+            path = next((done / row["participant_id"]).rglob(f"*_desc-{engine}_dynamics.json"))
             told = json.loads(path.read_text())
             regions = pd.read_csv(path.with_suffix(".tsv"), sep="\t", na_values=["n/a"]).set_index("region")
             assert row[f"{engine}_flexibility"] == told["Global"]["flexibility"]

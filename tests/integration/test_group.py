@@ -40,13 +40,13 @@ def changed(study, tmp_path):
 def test_the_table_repeats_the_participants_sidecars(study, out):
     call = bids_flex(study.root, out, "group")
     assert call.code == 0, call.err
-    table = pd.read_csv(out / "group" / "participants_dynamics.tsv", sep="\t", dtype={"participant_id": str})
-    assert table["participant_id"].tolist() == ["01", "02", "03", "04", "05", "06"]
+    table = pd.read_csv(out / "group" / "participants_dynamics.tsv", sep="\t")
+    assert table["participant_id"].tolist() == [f"sub-0{n}" for n in range(1, 7)]
     for row in table.itertuples():
-        told = json.loads(next((out / f"sub-{row.participant_id}").rglob("*_desc-prior_dynamics.json")).read_text())
+        told = json.loads(next((out / row.participant_id).rglob("*_desc-prior_dynamics.json")).read_text())
         assert row.prior_flexibility == pytest.approx(told["Global"]["flexibility"], abs=1e-11)
         assert row.prior_promiscuity_SomMot == pytest.approx(told["Networks"]["SomMot"]["promiscuity"], abs=1e-11)
-        other = json.loads(next((out / f"sub-{row.participant_id}").rglob("*-multilayer_dynamics.json")).read_text())
+        other = json.loads(next((out / row.participant_id).rglob("*-multilayer_dynamics.json")).read_text())
         assert row.multilayer_flexibility == pytest.approx(other["Global"]["flexibility"], abs=1e-11)
         null = other["NullModel"]["Global"]["flexibility"]
         assert row.multilayer_flexibility_excess == pytest.approx(null["excess"], abs=1e-11)
@@ -64,7 +64,7 @@ def test_every_table_of_people_and_models_fits_its_dictionary(study, out):
 
 def read(out, name, model="antidepressant"):
     path = out / "group" / f"model-{model}_stat-{name}.tsv"
-    table = pd.read_csv(path, sep="\t", na_values=["n/a"], dtype={"participant_id": str})
+    table = pd.read_csv(path, sep="\t", na_values=["n/a"])
     assert set(table.columns) <= set(json.loads(path.with_suffix(".json").read_text()))
     return table
 
@@ -218,9 +218,9 @@ def test_who_is_left_out_is_listed(changed, out):
     call = group(changed, out, "--groups", "drug", "--covariates", "age")
     assert call.code == 0, call.err
     assert read(out, "leftout", "drug").to_numpy().tolist() == [
-        ["06", "all", "not in participants.tsv"],
-        ["77", "all", "no results of the participant level"],
-        ["01", "all", "no value in age"],
+        ["sub-06", "all", "not in participants.tsv"],
+        ["sub-77", "all", "no results of the participant level"],
+        ["sub-01", "all", "no value in age"],
     ]
 
 
@@ -229,7 +229,7 @@ def test_who_is_left_out_is_listed(changed, out):
     [
         (None, ["--groups", "weight"], 2, "no column weight; there are participant_id"),
         (lambda t: t.assign(drug="same"), ["--groups", "drug"], 65, "column drug has one level or none"),
-        (lambda t: pd.concat([t, t.iloc[[0]]]), ["--groups", "sex"], 65, "more than one row for 01"),
+        (lambda t: pd.concat([t, t.iloc[[0]]]), ["--groups", "sex"], 65, "more than one row for sub-01"),
         (lambda t: t.rename(columns={"participant_id": "id"}), ["--groups", "sex"], 65, "has no column participant_id"),
         (lambda t: t.assign(prior_flexibility=1), ["--groups", "sex"], 65, "has the name of a measure"),
         (lambda t: t.assign(participant_id="x" + t["participant_id"]), ["--groups", "sex"], 65, "nobody with results"),

@@ -249,7 +249,7 @@ def test_the_group_level_finds_the_universes_and_shows_gaps(lacking, compared):
         by_group = pd.Series(values).groupby(people).mean()
         assert chosen.loc[row.universe, "estimate"] == pytest.approx(by_group["F"] - by_group["M"], abs=1e-10)
     gaps = pd.read_csv(folder / "multiverse-sex_stat-gaps.tsv", sep="\t", dtype=str)
-    assert set(gaps["participant_id"]) == {"06"}
+    assert set(gaps["participant_id"]) == {"sub-06"}
     assert len(gaps) == 4
     assert gaps["reason"].str.contains("_power2").all()
     assert check_outputs(compared)[1] == []

@@ -87,7 +87,7 @@ def test_a_curve_is_sorted_and_gaps_stay_in_it(members):
     assert curve["n"].to_dict() == {"aaaaaaaa": 10, "bbbbbbbb": 9, "cccccccc": 10, "dddddddd": 0}
     gaps = curves.gaps
     assert gaps[gaps["universe"] == "bbbbbbbb"][["participant_id", "reason"]].to_numpy().tolist() == [
-        ["03", "no results of the participant level"]
+        ["sub-03", "no results of the participant level"]
     ]
     assert (gaps["universe"] == "dddddddd").sum() == 10
     assert len(gaps) == 11
