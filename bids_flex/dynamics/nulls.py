@@ -254,8 +254,8 @@ def null_distribution(
     workers = max(1, min(n, threads or len(os.sched_getaffinity(0))))
     seeds = [int(child.generate_state(1, np.uint64)[0]) for child in np.random.SeedSequence(seed).spawn(n)]
     with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(_one, draw, measure, one) for one in seeds]
         try:
+            futures = [pool.submit(_one, draw, measure, one) for one in seeds]
             rows = [future.result() for future in futures]
         except BaseException:
             # Ctrl-C too: what runs must end by itself, what waits never starts

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -100,28 +101,56 @@ def test_threads_work_at_the_same_time():
     assert d.null_distribution(noise, wait, 2, threads=2)["x"].tolist() == [1, 1]
 
 
-def test_an_error_is_raised_and_the_rest_never_starts():
-    started = []
+@pytest.fixture
+def pool(monkeypatch):
+    """Events of the pool of surrogates, which surrogates can wait for: 200 were handed in; it was told to end."""
 
-    def fails(ts):
-        started.append(1)
-        time.sleep(0.01)
+    class Watched(ThreadPoolExecutor):
+        full, ended, count = threading.Event(), threading.Event(), itertools.count(1)
+
+        def submit(self, *given):
+            future = super().submit(*given)
+            if next(self.count) == 200:
+                self.full.set()
+            return future
+
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            self.ended.set()
+            super().shutdown(wait=wait)
+
+    monkeypatch.setattr("bids_flex.dynamics.nulls.ThreadPoolExecutor", Watched)
+    return Watched
+
+
+def test_an_error_is_raised_and_the_rest_never_starts(pool):
+    seeds, started = [], []
+    d.null_distribution(seeds.append, lambda _: {"x": 0.0}, 1, threads=1)
+
+    def fails(seed):
+        started.append(seed)
+        if seed != seeds[0]:
+            assert pool.ended.wait(60)
         raise RunError("surrogate 'phase' is bad")
 
+    pool.ended.clear()
     with pytest.raises(RunError, match="surrogate 'phase' is bad"):
-        d.null_distribution(noise, fails, 200, threads=2)
-    assert len(started) < 100
+        d.null_distribution(lambda seed: seed, fails, 200, threads=2)
+    # each thread had one, and the thread of the first had time for another
+    assert len(started) <= 3
 
 
-def test_an_interruption_cancels_what_waits():
+def test_an_interruption_cancels_what_waits(pool):
     started, number = [], itertools.count(1)
 
     def slow(ts):
         started.append(1)
+        assert pool.full.wait(60)
         # exactly one of the threads draws the third number
-        if next(number) == 3:
+        if (mine := next(number)) == 3:
             _thread.interrupt_main()
-        time.sleep(0.02)
+        if mine >= 3:
+            assert pool.ended.wait(60)
         return {"x": 0.0}
 
     # tests that were started in the background are deaf to Ctrl-C
@@ -131,7 +160,7 @@ def test_an_interruption_cancels_what_waits():
             d.null_distribution(noise, slow, 200, threads=2)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert len(started) < 100
+    assert len(started) <= 4
 
 
 def test_measures_must_be_alike():
