@@ -68,9 +68,17 @@ def test_an_unknown_contrast_lists_the_levels():
         stats.parse_contrasts(design, ["user - placebo"])
 
 
-@pytest.mark.parametrize("value", ["inf", "-inf", "1e999"])
-def test_infinity_is_no_value_of_a_covariate(value):
+# what is too large for a number is infinite to newer versions of pandas, and text to older ones
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("inf", "covariate age holds an infinite number"),
+        ("-inf", "covariate age holds an infinite number"),
+        ("1e999", r"age holds (an infinite number|numbers and text \('1e999'\))"),
+    ],
+)
+def test_infinity_is_no_value_of_a_covariate(value, told):
     table = people().assign(age="31")
     table.loc[3, "age"] = value
-    with pytest.raises(DatasetFileError, match="covariate age holds an infinite number"):
+    with pytest.raises(DatasetFileError, match=told):
         stats.make_design(table, "drug", ["age"])
