@@ -15,7 +15,7 @@ from bids_flex.errors import BidsFlexError, DatasetFileError, MissingInputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bids_flex.signal.registry import Chosen
+    from bids_flex.signal.registry import Chosen, Entry
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -59,9 +59,27 @@ def _list(_given: argparse.Namespace) -> str:
         lines = [f"{name}: {entry.title}", f"spaces    {', '.join(entry.spaces)}"]
         lines += [f"networks  seg-{', seg-'.join(entry.segs)}"] if entry.segs else []
         lines += [f"regions   {', '.join(sorted(entry.scales, key=int))}"]
+        lines += [f"here      {', '.join(_here(entry)) or 'none yet'}"] if entry.source == "templateflow" else []
         lines += [f"licence   {entry.licence}", f"cite      {entry.citation}", f"obtained  {entry.obtained}"]
         told.append("\n    ".join(lines))
     return "\n".join([*told, "Any NIfTI or dlabel file of integer labels serves as well: bids_flex-atlas check FILE"])
+
+
+def _here(entry: Entry) -> list[str]:
+    """Name the atlases of TemplateFlow that need not be fetched, as a call would name them."""
+    from bids_flex.signal.registry import choose, is_here
+
+    every = (
+        choose(entry, seg, scale, space)
+        for space in entry.spaces
+        for seg in entry.segs
+        for scale in sorted(entry.scales, key=int)
+    )
+    return [
+        chosen.full_name + ("" if chosen.space == entry.spaces[0] else f" --atlas-space {chosen.space}")
+        for chosen in every
+        if is_here(chosen.image) and is_here(chosen.table)
+    ]
 
 
 def _fetch(given: argparse.Namespace) -> str:
@@ -106,6 +124,10 @@ def _download(chosen: Chosen) -> None:
     try:
         home.mkdir(parents=True, exist_ok=True)
         os.environ["TEMPLATEFLOW_HOME"] = str(home)
+        listed: Any = import_module("templateflow.conf")
+        if not os.path.lexists(chosen.image):
+            # the client finds files by empty ones, which it makes in an empty folder alone; they come with it
+            listed.update(local=True, overwrite=False, silent=True)
         client: Any = import_module("templateflow.api")
         named = {"atlas": chosen.entry.name, "suffix": "dseg", "raise_empty": True}
         desc = f"{chosen.scale}Parcels{chosen.seg.removesuffix('n')}Networks"

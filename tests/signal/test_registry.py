@@ -118,9 +118,16 @@ class Client(types.ModuleType):
     def __init__(self, home, network):
         super().__init__("templateflow.api")
         self.home, self.network, self.asked = home, network, []
+        self.listed = not any(home.iterdir())
+
+    def update(self, *, local, overwrite, silent):
+        assert (local, overwrite) == (True, False)  # neither a network nor other files than the empty ones
+        self.listed = True
 
     def get(self, template, *, desc, suffix, atlas, resolution, extension, raise_empty):
         self.asked.append((template, desc, extension))
+        if not self.listed:
+            raise ValueError("No results found")
         names = (f"tpl-{template}{res}_atlas-{atlas}_desc-{desc}_{suffix}" for res in ("_res-02", ""))
         image, table = (self.home / f"tpl-{template}" / name for name in names)
         # the real client brings the tables along
@@ -143,7 +150,8 @@ def client(tmp_path, monkeypatch, request):
     made = Client(tmp_path, request.param)
     monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path))
     monkeypatch.setitem(sys.modules, "templateflow", types.ModuleType("templateflow"))
-    monkeypatch.setitem(sys.modules, "templateflow.api", made)
+    for name in ("api", "conf"):
+        monkeypatch.setitem(sys.modules, f"templateflow.{name}", made)
     return made
 
 
@@ -154,6 +162,9 @@ def test_fetching_asks_the_client_only_for_what_is_missing(client, capsys):
     assert [extension for *_, extension in client.asked] == [".nii.gz", ".tsv"]
     assert main(["fetch", "Schaefer2018_scale-100"]) == 0
     assert len(client.asked) == 2
+    capsys.readouterr()
+    assert main(["list"]) == 0
+    assert "\n    here      Schaefer2018_seg-7n_scale-100\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -175,6 +186,16 @@ def test_what_was_not_fetched_whole_is_told_and_fetched_again(client, capsys, wh
     client.network = "up"
     assert main(["fetch", "Schaefer2018_scale-100"]) == 0
     assert load_atlas("Schaefer2018_scale-100").networks == ("Vis", "Default")
+
+
+@pytest.mark.parametrize("client", ["up"], indirect=True)
+def test_a_folder_that_others_have_filled_takes_another_atlas(client, capsys):
+    """As in the image, and wherever the files of one atlas were copied by hand."""
+    client.listed = False
+    assert main(["fetch", "Schaefer2018_scale-100"]) == 0
+    assert main(["fetch", "Schaefer2018_scale-200"]) == 0
+    assert main(["list"]) == 0
+    assert "Schaefer2018_seg-7n_scale-100, Schaefer2018_seg-7n_scale-200\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("client", ["up"], indirect=True)
