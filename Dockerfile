@@ -31,10 +31,12 @@ RUN if [ "$(uname -m)" = x86_64 ]; then export CXXFLAGS=-march=x86-64-v2; fi \
  && /opt/tools/bin/pip --python /opt/bids_flex install --quiet --no-compile --no-deps --no-index /tmp/wheel/*.whl
 # compiled once, whatever the times of the files say; the list of fonts as well
 ENV MPLCONFIGDIR=/opt/cache/matplotlib TEMPLATEFLOW_HOME=/opt/templateflow
-ARG PREFETCH_ATLASES="Schaefer2018_seg-7n_scale-100 Schaefer2018_seg-7n_scale-200 Schaefer2018_seg-7n_scale-400 Schaefer2018_seg-17n_scale-200 Schaefer2018_seg-17n_scale-400"
 RUN mkdir -p /opt/cache/matplotlib /opt/templateflow \
  && /opt/bids_flex/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/bids_flex/lib \
- && /opt/bids_flex/bin/python -c 'import matplotlib.font_manager' \
+ && /opt/bids_flex/bin/python -c 'import matplotlib.font_manager'
+# certificates are those of BASE_IMAGE, as for the packages: some institutes' networks have one of their own
+ARG PREFETCH_ATLASES="Schaefer2018_seg-7n_scale-100 Schaefer2018_seg-7n_scale-200 Schaefer2018_seg-7n_scale-400 Schaefer2018_seg-17n_scale-200 Schaefer2018_seg-17n_scale-400"
+RUN export REQUESTS_CA_BUNDLE=$SSL_CERT_FILE \
  && for atlas in $PREFETCH_ATLASES; do /opt/bids_flex/bin/bids_flex-atlas fetch "$atlas" || exit 1; done \
  && find /opt/templateflow -type f -size 0 -delete \
  && find /opt/templateflow -mindepth 1 -type d -empty -delete

@@ -25,7 +25,7 @@ ROOMS ?= tests/dynamics tests/signal tests/stats tests/bids
 TRIED = build/tried/$(notdir $(PYTHON))
 
 .PHONY: help check env demo gallery test test-slow cluster-check coverage mutation sanitize lint bench validation study calibration docs dist test-dist test-lowest
-.PHONY: lock image image-archive container-check boutiques sbom check-outputs wheels publish-wheels publish-image clean
+.PHONY: lock image image-archive container-check boutiques sbom check-outputs wheels check-tag publish-wheels publish-image clean
 
 help:
 	@echo "make demo       simulate a study, analyse it, compare its groups (pages and tables in $(DEMO)/out)"
@@ -174,11 +174,13 @@ lock:
 
 # unset, BASE_IMAGE and PREFETCH_ATLASES have the defaults that Dockerfile states; an empty PREFETCH_ATLASES fetches none
 IMAGE ?= bids_flex
-ARGUMENTS := VERSION=$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' bids_flex/__init__.py) \
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' bids_flex/__init__.py)
+ARGUMENTS := VERSION=$(VERSION) \
   REVISION=$(shell git rev-parse HEAD 2>/dev/null) $(if $(SOURCE),SOURCE=$(SOURCE)) $(if $(BASE_IMAGE),BASE_IMAGE=$(BASE_IMAGE))
 ATLASES := $(if $(filter undefined,$(origin PREFETCH_ATLASES)),,--build-arg "PREFETCH_ATLASES=$(PREFETCH_ATLASES)")
+# newer engines would add a statement of origin, which makes of an image a list of images, and publish-image needs an image
 image:
-	@docker build --network=host -t $(IMAGE) $(ARGUMENTS:%=--build-arg %) $(ATLASES) $(CACHE) .
+	@BUILDX_NO_DEFAULT_ATTESTATIONS=1 docker build --network=host -t $(IMAGE) $(ARGUMENTS:%=--build-arg %) $(ATLASES) $(CACHE) .
 
 # the strict calls of docs/docker.md, with the image that `make image` built
 container-check: env
@@ -187,10 +189,11 @@ container-check: env
 boutiques: env
 	@$(BIN)/python docs/make_boutiques.py
 
+SBOM ?= build/sbom.cdx.json
 sbom:
-	@mkdir -p build
-	@docker run --rm --network none --entrypoint cat $(IMAGE) /opt/bids_flex/sbom.cdx.json > build/sbom.cdx.json
-	@echo "Bill of materials (CycloneDX): build/sbom.cdx.json"
+	@mkdir -p $(dir $(SBOM))
+	@docker run --rm --network none --entrypoint cat $(IMAGE) /opt/bids_flex/sbom.cdx.json > $(SBOM)
+	@echo "Bill of materials (CycloneDX): $(SBOM)"
 
 image-archive:
 	@mkdir -p $(dir $(ARCHIVE)) && docker save -o $(ARCHIVE) $(IMAGE)
@@ -201,19 +204,30 @@ check-outputs: env
 	@$(BIN)/bids_flex-check $(DEMO)/out
 
 # binary distributions for Pythons 3.11 to 3.13 and old Linuxes: needs docker and a network
-wheels: env
-	@$(BIN)/cibuildwheel --output-dir build/wheels
+# (they are made, and tested, from the source distribution: the folder itself holds the environment and other builds)
+wheels: dist
+	@rm -rf build/wheels
+	@$(BIN)/cibuildwheel --output-dir build/wheels dist/*.tar.gz
 
-# releases: TWINE_USERNAME, TWINE_PASSWORD and a `docker login` come from the context of the job
-publish-wheels: dist
+# releases: TAG is v and the version; what is published under a wrong name cannot be taken back
+check-tag:
+	@cited=$$(sed -n 's/^version: //p' CITATION.cff); [ "$(TAG)" = "v$(VERSION)" ] && [ "$$cited" = "$(VERSION)" ] \
+	  || { echo "Not released: TAG is '$(TAG)', bids_flex/__init__.py says $(VERSION) and CITATION.cff $$cited; let them agree"; exit 1; }
+
+# TWINE_USERNAME and TWINE_PASSWORD, DOCKER_USERNAME and DOCKER_PASSWORD come from the environment
+publish-wheels: check-tag dist
 	@$(BIN)/twine check --strict build/wheels/*
 	@$(BIN)/twine upload --non-interactive build/wheels/* dist/*.tar.gz
 
-publish-image:
+# an image for each kind of processor, one name for both, and in build/digests.txt the name that never changes its meaning
+publish-image: check-tag
+	@[ -z "$$DOCKER_USERNAME" ] || printf %s "$$DOCKER_PASSWORD" \
+	  | docker login --username "$$DOCKER_USERNAME" --password-stdin $(firstword $(subst /, ,$(REGISTRY)))
 	@for arch in amd64 arm64; do docker load -q -i build/image-$$arch.tar && docker tag $(IMAGE) $(REGISTRY):$(TAG)-$$arch \
 	  && docker push -q $(REGISTRY):$(TAG)-$$arch || exit 1; done
-	@docker manifest create $(REGISTRY):$(TAG) $(REGISTRY):$(TAG)-amd64 $(REGISTRY):$(TAG)-arm64
-	@docker manifest push $(REGISTRY):$(TAG) | tee build/digests.txt
+	@docker manifest create --amend $(REGISTRY):$(TAG) $(REGISTRY):$(TAG)-amd64 $(REGISTRY):$(TAG)-arm64
+	@pushed=$$(docker manifest push --purge $(REGISTRY):$(TAG)) && echo "$(REGISTRY)@sha256:$${pushed##*sha256:}" > build/digests.txt
+	@cat build/digests.txt
 
 clean:
 	rm -rf build dist $(VENV)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_flex import __version__
-from bids_flex.errors import BidsFlexError, MissingInputError
+from bids_flex.errors import BidsFlexError, DatasetFileError, MissingInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bids_flex.signal.registry import Chosen
+    from bids_flex.signal.registry import Chosen, Entry
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -59,9 +59,27 @@ def _list(_given: argparse.Namespace) -> str:
         lines = [f"{name}: {entry.title}", f"spaces    {', '.join(entry.spaces)}"]
         lines += [f"networks  seg-{', seg-'.join(entry.segs)}"] if entry.segs else []
         lines += [f"regions   {', '.join(sorted(entry.scales, key=int))}"]
+        lines += [f"here      {', '.join(_here(entry)) or 'none yet'}"] if entry.source == "templateflow" else []
         lines += [f"licence   {entry.licence}", f"cite      {entry.citation}", f"obtained  {entry.obtained}"]
         told.append("\n    ".join(lines))
     return "\n".join([*told, "Any NIfTI or dlabel file of integer labels serves as well: bids_flex-atlas check FILE"])
+
+
+def _here(entry: Entry) -> list[str]:
+    """Name the atlases of TemplateFlow that need not be fetched, as a call would name them."""
+    from bids_flex.signal.registry import choose, is_here
+
+    every = (
+        choose(entry, seg, scale, space)
+        for space in entry.spaces
+        for seg in entry.segs
+        for scale in sorted(entry.scales, key=int)
+    )
+    return [
+        chosen.full_name + ("" if chosen.space == entry.spaces[0] else f" --atlas-space {chosen.space}")
+        for chosen in every
+        if is_here(chosen.image) and is_here(chosen.table)
+    ]
 
 
 def _fetch(given: argparse.Namespace) -> str:
@@ -75,22 +93,41 @@ def _fetch(given: argparse.Namespace) -> str:
     if entry.source == "nilearn":
         return f"{entry.name}: {entry.obtained}"
     chosen = choose(entry, seg, scale, given.atlas_space)
-    if not (is_here(chosen.image) and is_here(chosen.table)):
+    if is_here(chosen.image) and is_here(chosen.table):
+        _require_sound(chosen)
+    else:
         _download(chosen)
     return (
         f"{chosen.full_name} in {chosen.space}: {chosen.image}\nPlease cite {entry.citation}; licence {entry.licence}"
     )
 
 
+def _require_sound(chosen: Chosen) -> None:
+    """Refuse files that are here already and no atlas, such as those of a fetch that was killed."""
+    from bids_flex.signal import load_atlas
+
+    try:
+        load_atlas(chosen.full_name, space=chosen.space)
+    except DatasetFileError as error:
+        raise DatasetFileError(f"{error} (remove the file first: what is here is not fetched)") from error
+
+
 def _download(chosen: Chosen) -> None:
     """Ask TemplateFlow's client for the two files; nothing else in bids_flex touches a network."""
+    from bids_flex.signal import load_atlas
     from bids_flex.signal.registry import is_here, templateflow_home
 
     home = templateflow_home()
+    both = (chosen.image, chosen.table)
+    wanted = [file for file in both if not is_here(file)]
     failed: Exception | None = None
     try:
         home.mkdir(parents=True, exist_ok=True)
         os.environ["TEMPLATEFLOW_HOME"] = str(home)
+        listed: Any = import_module("templateflow.conf")
+        if not os.path.lexists(chosen.image):
+            # the client finds files by empty ones, which it makes in an empty folder alone; they come with it
+            listed.update(local=True, overwrite=False, silent=True)
         client: Any = import_module("templateflow.api")
         named = {"atlas": chosen.entry.name, "suffix": "dseg", "raise_empty": True}
         desc = f"{chosen.scale}Parcels{chosen.seg.removesuffix('n')}Networks"
@@ -98,8 +135,14 @@ def _download(chosen: Chosen) -> None:
         client.get(chosen.space, desc=desc, resolution=None, extension=".tsv", **named)
     except Exception as error:  # noqa: BLE001 - the client hands on whatever its network library raises
         failed = error
-    if not (is_here(chosen.image) and is_here(chosen.table)):
-        files = "\n".join(f"    {file.relative_to(home)}" for file in (chosen.image, chosen.table))
+    try:
+        load_atlas(chosen.full_name, space=chosen.space)
+    except BidsFlexError as error:
+        failed = failed or (error if all(map(is_here, both)) else None)
+        # half a file, or a network's page instead of one, would pass for the atlas in the next call
+        for file in filter(is_here, wanted):
+            file.write_bytes(b"")
+        files = "\n".join(f"    {file.relative_to(home)}" for file in both if not is_here(file))
         why = f" ({type(failed).__name__}: {failed})" if failed else ""
         raise MissingInputError(
             f"{chosen.full_name} could not be fetched into {home}{why}: run this where there is a network and "

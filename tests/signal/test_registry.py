@@ -1,5 +1,6 @@
 """The registry, networks by a table, and the command that fetches and checks."""
 
+import re
 import subprocess
 import sys
 import types
@@ -112,41 +113,100 @@ def test_templateflow_knows_the_files_that_the_registry_names(tmp_path, monkeypa
 
 
 class Client(types.ModuleType):
-    """What stands for TemplateFlow's client: it writes what it is asked for, or has no network."""
+    """What stands for TemplateFlow's client: its network is up, down, cut within an image, or sends a page."""
 
-    def __init__(self, home, online):
+    def __init__(self, home, network):
         super().__init__("templateflow.api")
-        self.home, self.online, self.asked = home, online, []
+        self.home, self.network, self.asked = home, network, []
+        self.listed = not any(home.iterdir())
+
+    def update(self, *, local, overwrite, silent):
+        assert (local, overwrite) == (True, False)  # neither a network nor other files than the empty ones
+        self.listed = True
 
     def get(self, template, *, desc, suffix, atlas, resolution, extension, raise_empty):
         self.asked.append((template, desc, extension))
-        if not self.online:
+        if not self.listed:
+            raise ValueError("No results found")
+        names = (f"tpl-{template}{res}_atlas-{atlas}_desc-{desc}_{suffix}" for res in ("_res-02", ""))
+        image, table = (self.home / f"tpl-{template}" / name for name in names)
+        # the real client brings the tables along
+        image.parent.mkdir(exist_ok=True)
+        table.with_suffix(".tsv").write_text("index\tname\n1\t7Networks_LH_Vis_1\n2\t7Networks_RH_Default_1\n")
+        if self.network == "down":
             raise ConnectionError("no route to host")
-        res = f"_res-{resolution:02d}" if resolution else ""
-        name = f"tpl-{template}{res}_atlas-{atlas}_desc-{desc}_{suffix}{extension}"
-        (self.home / f"tpl-{template}").mkdir(exist_ok=True)
-        (self.home / f"tpl-{template}" / name).write_text("content")
+        labels = np.repeat(np.array([1, 2], dtype=np.int16), 32).reshape(4, 4, 4)
+        image = image.with_suffix(".nii.gz")
+        nib.save(nib.Nifti1Image(labels, np.eye(4)), image)
+        if self.network == "page":
+            image.write_text("<html>Please log in</html>")
+        if self.network == "cut":
+            image.write_bytes(image.read_bytes()[:60])
+            raise ConnectionError("60 bytes read, more expected")
 
 
-@pytest.mark.parametrize("online", [True, False])
-def test_fetching_asks_the_client_only_for_what_is_missing(tmp_path, monkeypatch, capsys, online):
-    client = Client(tmp_path, online)
+@pytest.fixture
+def client(tmp_path, monkeypatch, request):
+    made = Client(tmp_path, request.param)
     monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path))
     monkeypatch.setitem(sys.modules, "templateflow", types.ModuleType("templateflow"))
-    monkeypatch.setitem(sys.modules, "templateflow.api", client)
-    code = main(["fetch", "Schaefer2018_scale-100"])
-    told = capsys.readouterr()
-    if online:
-        assert code == 0
-        assert "10.1093/cercor/bhx179" in told.out
-        assert [extension for *_, extension in client.asked] == [".nii.gz", ".tsv"]
-        assert main(["fetch", "Schaefer2018_scale-100"]) == 0
-        assert len(client.asked) == 2
-    else:
-        assert code == 66
-        assert "could not be fetched" in told.err
-        assert "ConnectionError: no route to host" in told.err
-        assert "tpl-MNI152NLin2009cAsym_res-02_atlas-Schaefer2018_desc-100Parcels7Networks_dseg.nii.gz" in told.err
+    for name in ("api", "conf"):
+        monkeypatch.setitem(sys.modules, f"templateflow.{name}", made)
+    return made
+
+
+@pytest.mark.parametrize("client", ["up"], indirect=True)
+def test_fetching_asks_the_client_only_for_what_is_missing(client, capsys):
+    assert main(["fetch", "Schaefer2018_scale-100"]) == 0
+    assert "10.1093/cercor/bhx179" in capsys.readouterr().out
+    assert [extension for *_, extension in client.asked] == [".nii.gz", ".tsv"]
+    assert main(["fetch", "Schaefer2018_scale-100"]) == 0
+    assert len(client.asked) == 2
+    capsys.readouterr()
+    assert main(["list"]) == 0
+    assert "\n    here      Schaefer2018_seg-7n_scale-100\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("client", "why"),
+    [
+        ("down", "ConnectionError: no route to host"),
+        ("cut", "ConnectionError: 60 bytes read, more expected"),
+        ("page", "DatasetFileError: .* cannot be read as an image"),
+    ],
+    indirect=["client"],
+)
+def test_what_was_not_fetched_whole_is_told_and_fetched_again(client, capsys, why):
+    """The real client leaves half a file behind, and saves whatever the network sends instead of one."""
+    assert main(["fetch", "Schaefer2018_scale-100"]) == 66
+    told = capsys.readouterr().err
+    assert re.search(f"Schaefer2018_seg-7n_scale-100 could not be fetched into .*{why}", told)
+    image = "tpl-MNI152NLin2009cAsym_res-02_atlas-Schaefer2018_desc-100Parcels7Networks_dseg.nii.gz"
+    assert f"\n    tpl-MNI152NLin2009cAsym/{image}" in told
+    client.network = "up"
+    assert main(["fetch", "Schaefer2018_scale-100"]) == 0
+    assert load_atlas("Schaefer2018_scale-100").networks == ("Vis", "Default")
+
+
+@pytest.mark.parametrize("client", ["up"], indirect=True)
+def test_a_folder_that_others_have_filled_takes_another_atlas(client, capsys):
+    """As in the image, and wherever the files of one atlas were copied by hand."""
+    client.listed = False
+    assert main(["fetch", "Schaefer2018_scale-100"]) == 0
+    assert main(["fetch", "Schaefer2018_scale-200"]) == 0
+    assert main(["list"]) == 0
+    assert "Schaefer2018_seg-7n_scale-100, Schaefer2018_seg-7n_scale-200\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("client", ["up"], indirect=True)
+def test_half_a_file_that_is_here_already_is_not_taken_for_the_atlas(client, capsys):
+    assert main(["fetch", "Schaefer2018_scale-100"]) == 0
+    image = next(client.home.rglob("*.nii.gz"))
+    image.write_bytes(image.read_bytes()[:60])
+    assert main(["fetch", "Schaefer2018_scale-100"]) == 65
+    told = capsys.readouterr().err
+    assert f"{image} cannot be read as an image" in told
+    assert "remove the file first" in told
 
 
 def test_list_and_check(tmp_path, capsys):
