@@ -368,10 +368,11 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run bids_flex and return its exit code; the last line printed agrees with it."""
     with Interrupts() as interrupts:
         try:
-            config = parse_config(words)
-            from bids_flex.workflows.app import run_app
+            with interrupts.heard():
+                config = parse_config(words)
+                from bids_flex.workflows.app import run_app
 
-            return run_app(config, interrupts)
+                return run_app(config, interrupts)
         except BidsFlexError as error:
             print(f"bids_flex: error: {error}", file=sys.stderr)
             return error.exit_code

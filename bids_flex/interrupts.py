@@ -56,6 +56,21 @@ class Interrupts:
         if self._number:
             raise Interrupted(self._number)
 
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """Raise what was asked for in place of an error that it has caused, as in modules of C that are being loaded.
+
+        Raises
+        ------
+        Interrupted
+            When a signal has come, and something has failed since.
+        """
+        try:
+            yield
+        except Exception:
+            self.check()
+            raise
+
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:

@@ -215,6 +215,20 @@ def column_dictionary() -> dict[str, dict[str, Any]]:
     return columns
 
 
+def dictionary_of(
+    names: Iterable[str], columns: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Mapping[str, Any]]:
+    """Say what columns mean, from the general dictionary and ``columns``, which goes before it.
+
+    Raises
+    ------
+    KeyError
+        When a column is described nowhere: a defect of ours.
+    """
+    known = {**column_dictionary(), **(columns or {})}
+    return {str(name): known[str(name)] for name in names}
+
+
 def write_table(
     path: Path, table: pd.DataFrame, extra: Mapping[str, Any], columns: Mapping[str, Mapping[str, Any]] | None = None
 ) -> None:
@@ -253,13 +267,12 @@ def write_table_parts(
     KeyError
         When a column is described nowhere: a defect of ours; no file is written then.
     """
-    known = {**column_dictionary(), **(columns or {})}
     described: dict[str, Any] = {}
 
     def texts() -> Iterator[str]:
         for part in parts:
             first = not described
-            described.update({str(name): known[str(name)] for name in part.columns} if first else {})
+            described.update(dictionary_of(part.columns, columns) if first else {})
             yield part.to_csv(
                 sep="\t", index=False, header=first, na_rep="n/a", float_format="%.12g", lineterminator="\n"
             )

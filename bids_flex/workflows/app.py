@@ -75,7 +75,8 @@ def run_app(config: Config, interrupts: Interrupts) -> int:
     with work_folder(config.execution.work_dir) as work_dir:
         journal = open_journal(config)
         try:
-            code = _do(config, work_dir, journal, interrupts)
+            with interrupts.heard():
+                code = _do(config, work_dir, journal, interrupts)
             interrupts.check()
         except BidsFlexError as error:
             LOG.error("%s", error)  # noqa: TRY400 - our messages say what to do; a traceback would bury that

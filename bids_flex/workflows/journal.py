@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from bids_flex import __version__
-from bids_flex.bids.outputs import write_atomic, write_json, write_table
+from bids_flex.bids.outputs import dictionary_of, write_atomic, write_json, write_table
 from bids_flex.config import to_toml
 from bids_flex.errors import OutputError
 
@@ -65,7 +65,11 @@ def write_status(folder: Path, outcomes: Sequence[Outcome]) -> None:
             "peak_memory": [round(one.peak_memory_mb, 1) for one in rows],
         }
     )
-    write_table(folder / "status.tsv", table, {})
+    path = folder / "status.tsv"
+    if not path.with_suffix(".json").exists():
+        # before the first table: a call that is killed between the two leaves none that nothing describes
+        write_json(path.with_suffix(".json"), dictionary_of(table.columns))
+    write_table(path, table, {})
 
 
 def _cost(outcome: Outcome) -> str:
