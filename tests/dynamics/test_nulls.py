@@ -57,6 +57,12 @@ def test_the_loop_is_a_loop(kind):
             np.testing.assert_array_equal(values, np.stack([row[name] for row in rows]))
 
 
+def test_one_surrogate_is_enough():
+    (seed,) = np.random.SeedSequence(3).spawn(1)
+    found = d.null_distribution(noise, moments, 1, seed=3)
+    np.testing.assert_array_equal(found["sd"], [noise(int(seed.generate_state(1, np.uint64)[0])).std(axis=0)])
+
+
 def test_more_surrogates_begin_with_the_same_ones():
     few, many = (d.null_distribution(noise, moments, n, seed=1) for n in (3, 7))
     np.testing.assert_array_equal(few["sd"], many["sd"][:3])
