@@ -19,6 +19,23 @@ def test_intraclass_correlations_of_shrout_and_fleiss():
     assert round(found.loc["ICC(C,1)", "icc"], 2) == 0.71
 
 
+def test_intervals_and_tests_of_shrout_and_fleiss():
+    """As R's psych documents them for these data; the 90 % limits are those at which F is as extreme as it may be."""
+    from scipy.stats import f as f_distribution
+
+    found = stats.intraclass_correlation(SHROUT_FLEISS)
+    assert found["kind"].tolist() == ["ICC(1,1)", "ICC(A,1)", "ICC(C,1)"]
+    np.testing.assert_allclose(found[["ci_low", "ci_high"]], [[-0.13, 0.72], [0.02, 0.76], [0.34, 0.95]], atol=0.005)
+    np.testing.assert_allclose(found["f"], [1.8, 11.0, 11.0], atol=0.05)
+    assert found[["df1", "df2"]].to_numpy().tolist() == [[5, 18], [5, 15], [5, 15]]
+    np.testing.assert_allclose(found["p"], [0.16477, 0.00013, 0.00013], atol=5e-6)
+    assert found[["n", "n_dropped", "repetitions"]].to_numpy().tolist() == [[6, 0, 4]] * 3
+    for _, one in stats.intraclass_correlation(SHROUT_FLEISS, 0.9).iloc[[0, 2]].iterrows():
+        for limit, tail in ((one["ci_low"], 0.05), (one["ci_high"], 0.95)):
+            against = one["f"] * (1 - limit) / (1 + 3 * limit)
+            assert f_distribution.sf(against, one["df1"], one["df2"]) == pytest.approx(tail, rel=1e-9)
+
+
 def test_intraclass_correlations_equal_pingouins():
     pingouin = pytest.importorskip("pingouin")
     rng = np.random.default_rng(0)
@@ -123,6 +140,10 @@ def test_differences_by_hand():
     assert list(found["F"]) == [2.0, 6.0]
     assert list(found["age"]) == [30, 40]
     assert lost == [("c", "no row of session 2")]
+    # people come in the order of their first level's rows
+    other, _ = stats.differences(table.iloc[::-1], "session", "2", "1", ["F"])
+    assert list(other["participant_id"]) == ["b", "a"]
+    assert list(other["F"]) == [6.0, 2.0]
 
 
 @pytest.mark.parametrize(
