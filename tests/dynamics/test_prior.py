@@ -123,6 +123,16 @@ def test_the_limit_holds():
     np.testing.assert_array_equal(limited, np.minimum(free, 5))
 
 
+def test_what_never_settles_ends_after_a_thousand_iterations():
+    """A window that goes round in circles: by the definition too, it has not settled after two thousand."""
+    fc, networks = correlations(1, windows=15)[14:], np.arange(8) % 2 + 1
+    assert transcription(fc[0], networks, 2000)[1] == 2000
+    labels, iterations = d.prior_communities(fc, networks)
+    assert iterations.tolist() == [1000]
+    np.testing.assert_array_equal(labels[0], transcription(fc[0], networks, 1000)[0])
+    assert d.prior_communities(fc, networks, 1001)[1].tolist() == [1001]
+
+
 def test_one_iteration_is_the_least():
     # in the hand-made window above, the first iteration moves the misplaced region, and nothing is checked any more
     fc = np.full((1, 6, 6), 0.1)
