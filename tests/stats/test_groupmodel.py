@@ -115,10 +115,12 @@ def test_two_groups_by_hand():
     assert found["effect"] == pytest.approx(pingouin.compute_effsize(a, b, eftype="hedges"), rel=1e-3)
 
 
-def test_unadjusted_g_is_that_of_the_factor_alone():
+@pytest.mark.parametrize(("factor", "pair"), [("drug", "user - nonuser"), ("diagnosis", "mdd - anxiety")])
+def test_unadjusted_g_is_that_of_the_factor_alone(factor, pair):
+    """With all of its levels: the noise of those that are not compared counts too."""
     table = people()
-    adjusted = fit(table, "drug", ["age", "sex"], ["user - nonuser"]).tests.iloc[1]
-    alone = fit(table, "drug", (), ["user - nonuser"]).tests.iloc[1]
+    adjusted = fit(table, factor, ["age", "sex"], [pair]).tests.iloc[1]
+    alone = fit(table, factor, (), [pair]).tests.iloc[1]
     assert adjusted["effect_unadjusted"] == pytest.approx(alone["effect"], rel=1e-10)
     assert adjusted["effect"] != pytest.approx(alone["effect"], rel=1e-3)
 
