@@ -29,6 +29,18 @@ def test_plain_correlations_equal_scipy():
     np.testing.assert_allclose(found["p_adj"], scipy_stats.false_discovery_control(found["p"]))
 
 
+def test_measures_that_are_quality_itself_correlate_fully():
+    """Up or down; rounding leaves some correlations at exactly 1, where t is infinite."""
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"mean_fd": rng.gamma(4, 0.05, 40)})
+    table = table.assign(**{f"m{k}": k * table["mean_fd"] + k for k in range(-9, 10) if k})
+    found = stats.quality_correlations(table, [name for name in table if name != "mean_fd"])
+    np.testing.assert_allclose(found["r"], np.repeat([-1, 1], 9), atol=1e-12)
+    np.testing.assert_allclose(found[["ci_low", "ci_high"]], np.repeat([[-1, -1], [1, 1]], 9, axis=0), atol=1e-9)
+    assert (np.abs(found["r"]) == 1).any()
+    assert (found["p"] < 1e-100).all()
+
+
 def test_partial_correlations_are_those_of_residuals():
     table = people()
     found = stats.quality_correlations(table, ["F"], adjust_for=table[["age"]]).set_index("kind")
