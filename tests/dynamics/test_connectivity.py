@@ -133,6 +133,15 @@ def test_static_correlation_is_that_of_the_kept_volumes():
     np.testing.assert_allclose(d.static_correlation(ts, keep), expected, atol=1e-12)
 
 
+def test_tapers_by_their_formulas():
+    """A bell whose standard deviation is a fifth of the window; cosine flanks, each a quarter of it and a volume more."""
+    x = np.arange(9) - 4.0
+    np.testing.assert_allclose(d.window_taper(9, "gaussian"), np.exp(-0.5 * (x / (8 / 5)) ** 2))
+    flank = (1 - np.cos(np.pi * np.arange(1, 3) / 2.5)) / 2
+    np.testing.assert_allclose(d.window_taper(9, "tukey"), [*flank, 1, 1, 1, 1, 1, *flank[::-1]])
+    assert d.window_taper(3, "rect").tolist() == [1, 1, 1]
+
+
 def test_windows_start_at_every_step_as_long_as_they_fit():
     plan = d.plan_windows(260, 1.5, 60, 1.5)
     assert (plan.length, plan.step, plan.n_windows) == (40, 1, 221)
