@@ -106,6 +106,16 @@ def test_windows_that_were_not_searched_never_count():
     np.testing.assert_array_equal(d.allegiance(labels)[0], [1, np.nan, 2 / 3])
 
 
+def test_a_gap_is_neither_a_change_nor_a_stay():
+    """Stays of 1, 2 and 1 windows; of four pairs, the last two have both windows, and one of them a change."""
+    labels = np.array([[1], [0], [1], [1], [2]])
+    assert d.flexibility(labels) == pytest.approx([1 / 2])
+    assert d.persistence(labels) == pytest.approx(1 / 2)
+    found = d.cohesion(labels)
+    assert (found.cohesion.tolist(), found.disjointedness.tolist(), found.strength.tolist()) == ([0], [0.5], [0])
+    assert d.dwell(labels, 3.0) == pytest.approx([4 / 3 * 3.0])
+
+
 def test_dwell_by_hand():
     # stays of 2, 1 and 3 windows; then with the pair (2, 3) not counting: 2, 1, 1, 2
     labels = np.array([[1], [1], [2], [1], [1], [1]])
