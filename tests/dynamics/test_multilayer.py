@@ -378,8 +378,14 @@ def test_nothing_at_all_has_no_quality():
         (lambda fc, _: d.modularity(np.triu(fc)), "not symmetric"),
         (lambda fc, _: d.modularity(fc, -1.0), "gamma must be at least 0"),
         (lambda fc, _: d.modularity(fc, 1.0, -0.1), "omega must be at least 0"),
-        (lambda fc, _: d.modularity(fc, [1.0, 1.0]), "one for each window"),
-        (lambda fc, _: d.modularity(fc, 1.0, [1.0] * 3), "one for each pair"),
+        (
+            lambda fc, _: d.modularity(fc, [1.0, 1.0]),
+            r"gamma has shape \(2,\); .* a number or one for each window, shape \(3,\)",
+        ),
+        (
+            lambda fc, _: d.modularity(fc, 1.0, [1.0] * 3),
+            r"omega .* a number or one for each pair of windows, shape \(2,\)",
+        ),
         (lambda fc, _: d.modularity(fc, null="random"), "must be one of ng"),
         (lambda fc, _: d.modularity(fc, a=0.3), "a fixes the null model 'uniform'"),
         (lambda fc, _: d.multilayer_communities(fc, restarts=0), "restarts is 0"),
