@@ -134,7 +134,7 @@ def test_static_correlation_is_that_of_the_kept_volumes():
 
 
 def test_tapers_by_their_formulas():
-    """A bell whose standard deviation is a fifth of the window; cosine flanks over a quarter of it and more at each end."""
+    """A bell whose standard deviation is a fifth of the window; flanks of a cosine at a quarter of it and more."""
     x = np.arange(9) - 4.0
     np.testing.assert_allclose(d.window_taper(9, "gaussian"), np.exp(-0.5 * (x / (8 / 5)) ** 2))
     flank = (1 - np.cos(np.pi * np.arange(1, 3) / 2.5)) / 2

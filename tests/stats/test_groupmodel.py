@@ -178,6 +178,38 @@ def test_every_column_of_an_omnibus_test_by_hand():
     assert found[["estimate", "se", "ci_low", "ci_high", "n_eff", "effect_unadjusted", "tost_p"]].isna().all()
 
 
+def test_evidence_beyond_all_numbers_is_infinite():
+    """Three groups two standard deviations apart, 700 people each: the omnibus factor is below 1e-308."""
+    rng = np.random.default_rng(5)
+    group = np.arange(2100) % 3
+    table = pd.DataFrame({"participant_id": group.astype(str), "group": group})
+    (found, *_) = fit(
+        table.assign(F=2.0 * group + rng.standard_normal(2100)), "group", permutations=2
+    ).tests.itertuples()
+    assert (found.contrast, found.bf01, found.bf10) == ("omnibus", 0, np.inf)
+    # variances between and within are 8/3 and 1
+    assert found.effect == pytest.approx(8 / 11, abs=0.03)
+    # hardly any noise: fewer people are enough
+    few = table[:120].assign(F=group[:120] + 1e-6 * rng.standard_normal(120))
+    (found, *_) = fit(few, "group", permutations=2, statistic="ols").tests.itertuples()
+    assert (found.contrast, found.bf01, found.bf10) == ("omnibus", 0, np.inf)
+    assert found.effect == pytest.approx(1)
+
+
+def test_the_slope_of_a_covariate_without_the_others_has_an_intercept():
+    """Hedges' g of a slope: by simple regression, which leaves two parameters out of the degrees of freedom."""
+    table = people()
+    document = stats.short_model(
+        table, "drug", ["age", "sex"], ["user - nonuser"], settings=stats.Settings(permutations=9)
+    )
+    document["Nodes"][0]["DummyContrasts"] = {"Contrasts": ["age"], "Test": "t"}
+    found = stats.fit_model(stats.read_models(document)[0], table, [F]).tests.set_index("contrast").loc["age"]
+    slope = scipy_stats.linregress(table["age"], table["F"])
+    residual = table["F"] - slope.intercept - slope.slope * table["age"]
+    expected = stats.small_sample_correction(56) * slope.slope / np.sqrt((residual**2).sum() / 56)
+    assert found["effect_unadjusted"] == pytest.approx(expected, rel=1e-8)
+
+
 @pytest.mark.parametrize(("factor", "pair"), [("drug", "user - nonuser"), ("diagnosis", "mdd - anxiety")])
 def test_unadjusted_g_is_that_of_the_factor_alone(factor, pair):
     """With all of its levels: the noise of those that are not compared counts too."""
