@@ -57,6 +57,16 @@ def test_what_overlapping_windows_share_costs_no_accuracy(kind, length, step, ce
         np.testing.assert_array_equal(window, window.T)
 
 
+@pytest.mark.parametrize("estimator", ["pearson", "partial", "mtd"])
+@pytest.mark.parametrize("unit", [1e-20, 1e20])
+def test_the_unit_of_the_series_does_not_matter(estimator, unit):
+    keep = np.arange(60) % 11 != 4
+    plan = d.plan_windows(60, 2.0, 20, 5, unit="volumes", keep=keep)
+    ts = np.where(keep[:, None], series(), np.nan)
+    expected = d.windowed_connectivity(ts, plan, estimator)
+    np.testing.assert_allclose(d.windowed_connectivity(ts * unit, plan, estimator), expected, atol=1e-12)
+
+
 def test_a_region_that_stands_still_in_one_window_is_named():
     ts = series(volumes=80)
     ts[20:51, 3] = ts[20, 3]
