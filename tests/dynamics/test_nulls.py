@@ -69,6 +69,9 @@ def test_more_surrogates_begin_with_the_same_ones():
     assert many["sd"].shape == (7, 4)
     assert many["mean"].shape == (7,)
     assert np.unique(many["mean"]).size == 7
+    np.testing.assert_array_equal(
+        d.null_distribution(noise, moments, 3)["sd"], d.null_distribution(noise, moments, 3, seed=0)["sd"]
+    )
     assert not np.isin(d.null_distribution(noise, moments, 7, seed=2)["mean"], many["mean"]).any()
 
 
@@ -174,6 +177,7 @@ def test_gaps_are_filled_with_kept_volumes_from_both_sides():
     expected[9], expected[10] = ts[7], ts[6]
     np.testing.assert_allclose(found.source, expected + 7)
     np.testing.assert_array_equal(found(3), d.phase_surrogate(found.source, 3))
+    np.testing.assert_array_equal(d.series_surrogates("phase", ts + 7, keep=keep.astype(int)).source, found.source)
     np.testing.assert_array_equal(d.series_surrogates("phase", ts).source, ts)
 
 

@@ -35,6 +35,8 @@ def test_t_and_f_equal_statsmodels(kind, cov):
         np.testing.assert_allclose(omnibus.p[outcome], f.pvalue, rtol=1e-8)
         assert (omnibus.df1, omnibus.df2) == (f.df_num, f.df_denom) == (2, 36)
     assert (pair.df1, pair.df2) == (1, 36)
+    # several rows have no one value
+    assert np.isnan([omnibus.estimate, omnibus.se]).tolist() == [[True] * 3] * 2
 
 
 def test_two_groups_are_the_t_test_and_three_the_anova():
