@@ -135,7 +135,7 @@ def freedman_lane(
     """
     outcomes, matrix = checked(y, design)
     members = _family_numbers(families, outcomes.shape[1])
-    _check_choices(n_permutations, statistic, rearrange)
+    check_choices(n_permutations, statistic, rearrange)
     places, signs, exact = _arrangements(matrix, n_permutations, seed, blocks, exchange, rearrange)
     rows = []
     for contrast in contrasts:
@@ -199,7 +199,7 @@ def permuted_tests(
     return found
 
 
-def _check_choices(n_permutations: int, statistic: str, rearrange: str) -> None:
+def check_choices(n_permutations: int, statistic: str, rearrange: str) -> None:
     """Refuse senseless arguments."""
     if n_permutations < 1:
         raise UsageError(f"n_permutations is {n_permutations}; it must be at least 1")

@@ -127,6 +127,31 @@ def test_harmonising_leaves_missing_and_constant_values_and_the_global_random_st
     assert np.isfinite(np.delete(found[:, 1], [4, 70])).all()
 
 
+def test_the_unit_of_outcomes_does_not_matter_to_sites():
+    """Shares that vary by a hundredth are harmonised as numbers a thousand times as large are."""
+    pytest.importorskip("neuroHarmonize")
+    values, site, design = sites(m=4)
+    whole = stats.harmonise(values, site, design)
+    np.testing.assert_allclose(stats.harmonise(values * 1e-3, site, design), whole * 1e-3, rtol=1e-6, atol=1e-9)
+
+
+def test_an_outcome_alone_has_the_same_mean_and_spread_at_every_site():
+    """No priors are shared, so that nothing is shrunk; one that some people lack is alone, and spoils no other."""
+    pytest.importorskip("neuroHarmonize")
+    values, site, _ = sites(m=3)
+    alone = pd.Series(stats.harmonise(values[:, :1], site, np.ones((120, 1)))[:, 0]).groupby(site)
+    np.testing.assert_allclose(alone.mean(), alone.mean().iloc[0], atol=1e-9)
+    np.testing.assert_allclose(alone.std(), alone.std().iloc[0], rtol=1e-9)
+    holes = values[:, [0, 0]] * 2
+    holes[5, 0], holes[:, 1] = np.nan, np.nan
+    found = stats.harmonise(np.column_stack([values, holes]), site, np.ones((120, 1)))
+    np.testing.assert_array_equal(found[:, :3], stats.harmonise(values, site, np.ones((120, 1))))
+    rest = np.arange(120) != 5
+    alone = pd.Series(found[rest, 3]).groupby(site[rest].to_numpy())
+    np.testing.assert_allclose(alone.mean(), alone.mean().iloc[0], atol=1e-9)
+    assert np.isnan(found[:, 4]).all()
+
+
 def test_a_site_in_the_design_is_not_protected():
     """The model may hold the site as well: what it explains is not kept."""
     pytest.importorskip("neuroHarmonize")
