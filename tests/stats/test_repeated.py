@@ -58,7 +58,19 @@ def test_people_without_all_runs_are_left_out_of_the_correlation():
 
 def test_runs_that_repeat_exactly_correlate_fully():
     found = stats.intraclass_correlation(np.repeat(np.arange(5.0)[:, None], 2, axis=1))
-    np.testing.assert_allclose(found["icc"], 1)
+    np.testing.assert_allclose(found[["icc", "ci_low", "ci_high"]], 1)
+    assert np.isinf(found["f"]).all()
+    assert (found["p"] == 0).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e6 / 3])
+def test_what_differs_between_nobody_has_no_reliability(value):
+    """Nothing by nothing: it had a coefficient of NaN from 1 to 1, at p = 0; and rounding had one of its own."""
+    found = stats.intraclass_correlation(np.full((7, 3), value))
+    assert found[["icc", "ci_low", "ci_high", "f", "p"]].isna().all(axis=None)
+    rounded = np.full((7, 3), value)
+    rounded[::2, 1] = np.nextafter(value, 2 * value)
+    assert value == 0 or stats.intraclass_correlation(rounded)["p"].isna().all()
 
 
 @pytest.mark.parametrize("values", [np.zeros((5, 1)), np.zeros(5), np.full((5, 2), np.nan)])
@@ -113,9 +125,24 @@ def test_balanced_sessions_give_the_paired_t():
     assert found["statistic"] == pytest.approx(expected.statistic, rel=1e-3)
 
 
+def test_a_mixed_model_says_of_what_it_is():
+    settings = stats.Settings(grouping="participant_id")
+    (model,) = stats.read_models(stats.short_model(sessions(), "drug", ["session"], name="visits", settings=settings))
+    outcome = stats.Outcome("F", "flexibility", "prior", "region", "Vis", "LH_Vis_1")
+    found = stats.mixed_model(model, sessions(), [outcome])
+    told = ["model", "outcome", "engine", "measure", "level", "network", "region", "n", "groups", "reason"]
+    assert (
+        found[told].to_numpy().tolist()
+        == [["visits", "F", "prior", "flexibility", "region", "Vis", "LH_Vis_1", 48, 24, ""]] * 4
+    )
+    assert found["contrast"].tolist() == ["omnibus", "control - nonuser", "control - user", "nonuser - user"]
+    assert found["df1"].tolist() == [2, 1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
+        (lambda t: t.assign(F=t["F"].where(t.index.isin([0, 1, 2, 4]))), "too few rows"),
         (lambda t: t.assign(F=1.0), "the same value"),
         (lambda t: t.assign(F=np.nan), "too few rows"),
         (lambda t: t.assign(F=t["F"].where(t["session"].eq("pre") | t["participant_id"].eq("zz"))), "too few|two rows"),
