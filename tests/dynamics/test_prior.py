@@ -1,5 +1,7 @@
 """The prior engine against the original program, against its definition, and against hand-made windows."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -141,6 +143,26 @@ def test_one_iteration_is_the_least():
     assert (labels.tolist(), iterations.tolist()) == ([[1, 1, 1, 2, 2, 2]], [1])
     with pytest.raises(UsageError, match="max_iterations is 0; it must be at least 1"):
         d.prior_communities(fc, [1, 1, 2, 2, 2, 2], max_iterations=0)
+
+
+def test_windows_are_searched_in_blocks_and_each_but_once(monkeypatch):
+    """Between two calls of the kernel Ctrl-C is heard."""
+    sizes = []
+
+    def look(block, *rest):
+        sizes.append(len(block))
+        return _kernels.prior(block, *rest)
+
+    monkeypatch.setattr("bids_flex.dynamics.prior._kernels", SimpleNamespace(prior=look))
+    fc = correlations(2, windows=130, regions=5)
+    found, _ = d.prior_communities(fc, [1, 1, 2, 2, 2])
+    assert sizes == [64, 64, 2]
+    np.testing.assert_array_equal(found[128:], d.prior_communities(fc[128:], [1, 1, 2, 2, 2])[0])
+
+
+def test_wrong_networks_are_listed_up_to_ten():
+    with pytest.raises(UsageError, match=r"not \[2, 3, 4, 5, 6, 7, 8, 9, 10, 11\]$"):
+        d.prior_communities(np.zeros((1, 12, 12)), np.arange(2, 14))
 
 
 def test_other_kinds_of_numbers_serve():
