@@ -106,7 +106,15 @@ def test_the_mixed_model_equals_statsmodels():
     assert found.loc["control - user", "estimate"] == pytest.approx(-fitted.params["C(drug)[T.user]"] / 100, rel=1e-4)
     assert found.loc["control - user", "se"] == pytest.approx(fitted.bse["C(drug)[T.user]"] / 100, rel=1e-4)
     assert found.loc["control - user", "p"] == pytest.approx(fitted.pvalues["C(drug)[T.user]"], rel=1e-3)
-    assert found.loc["omnibus", "test"] == "chi2"
+    assert found["test"].to_dict() == {
+        "omnibus": "chi2",
+        "control - nonuser": "z",
+        "control - user": "z",
+        "nonuser - user": "z",
+    }
+    limits = -fitted.conf_int().loc["C(drug)[T.user]"].to_numpy()[::-1] / 100
+    np.testing.assert_allclose(found.loc["control - user", ["ci_low", "ci_high"]].astype(float), limits, rtol=1e-3)
+    assert found["variance_between"].iloc[0] == pytest.approx(fitted.cov_re.iloc[0, 0] / 1e4, rel=1e-2)
     wald = fitted.wald_test("C(drug)[T.nonuser] = 0, C(drug)[T.user] = 0", scalar=True)
     assert found.loc["omnibus", "statistic"] == pytest.approx(float(wald.statistic), rel=1e-3)
     assert found["variance_within"].iloc[0] == pytest.approx(fitted.scale / 1e4, rel=1e-3)
@@ -123,6 +131,21 @@ def test_balanced_sessions_give_the_paired_t():
     wide = table.pivot_table(index="participant_id", columns="session", values="F")
     expected = scipy_stats.ttest_rel(wide["post"], wide["pre"])
     assert found["statistic"] == pytest.approx(expected.statistic, rel=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_people_who_do_not_differ_beyond_their_runs_are_told(share):
+    """Noise that two sessions have by themselves, or of which the second undoes the first."""
+    rng = np.random.default_rng(2)
+    own, undone = rng.standard_normal(48), np.repeat(rng.standard_normal(24), 2) * np.tile([1.0, -1.0], 24)
+    found = mixed(sessions().assign(F=(1 - share) * own + (0.3 + share) * undone))
+    (reason,) = set(found["reason"])
+    # the optimiser may stop at the boundary, or search on beyond it
+    assert reason in {
+        "people do not differ beyond their runs: the variance of the intercepts is 0",
+        "the optimiser did not converge",
+    }
+    assert share or np.allclose(found["variance_between"], 0, atol=1e-3)
 
 
 def test_a_mixed_model_says_of_what_it_is():
