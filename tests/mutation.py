@@ -110,11 +110,13 @@ def attempt(module: str, size: int, seed: int, file: TextIO) -> Counter[str]:
     names = sample(made, module, size, seed)
     if not names:
         return Counter()
-    # hypothesis tries the same examples at every call
-    run = [sys.executable, "-m", "mutmut", "run", *names]
+    # as many at a time as there are processors that may be used; hypothesis tries the same examples at every call
+    run = [sys.executable, "-m", "mutmut", "run", "--max-children", str(len(os.sched_getaffinity(0))), *names]
     subprocess.run(run, check=True, env={**os.environ, "CI": "1"}, stdout=subprocess.DEVNULL)
     data = mutants_of(module)
     states = {name: status_by_exit_code[data.exit_code_by_key[name]] for name in names}
+    # tests whose process dies have noticed
+    states = {name: "killed" if state == "segfault" else state for name, state in states.items()}
     for name, state in states.items():
         if state not in {"killed", "timeout"}:
             file.write(f"{name}: {state}\n{get_diff_for_mutant(name, path=data.path)}\n\n")

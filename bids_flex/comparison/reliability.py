@@ -63,7 +63,8 @@ def reliability(cohort: Cohort) -> pd.DataFrame:
         told: dict[str, Any] = {"measure": column.name, "repetitions": len(shared), "named": ", ".join(shared)}
         try:
             one = intraclass_correlation(values.reindex(columns=shared).to_numpy())
-            found.append(one.assign(**told, reason=""))
+            alike = one["icc"].isna().map({True: "the same value for everybody in each run", False: ""})
+            found.append(one.assign(**told, reason=alike))
         except UsageError as error:
             found.append(pd.DataFrame([{**told, "reason": str(error)}]))
     return pd.concat(found, ignore_index=True).reindex(columns=list(COLUMNS))

@@ -14,7 +14,7 @@ import numpy as np
 from bids_flex.errors import UsageError
 from bids_flex.stats.effects import small_sample_correction
 from bids_flex.stats.orders import make_flips, make_orders
-from bids_flex.stats.permutation import CHUNK_VALUES, TIE, permuted_tests, reduced_residuals
+from bids_flex.stats.permutation import CHUNK_VALUES, TIE, check_choices, permuted_tests, reduced_residuals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,11 +169,12 @@ def draw_curve(
     Raises
     ------
     UsageError
-        When there is no specification, or they have not the same number of people.
+        When there is no specification, they have not the same number of people, or a choice is none.
     """
     from scipy import stats
     from threadpoolctl import threadpool_limits
 
+    check_choices(count, statistic, rearrange)
     if len({len(one.y) for one in specifications}) != 1:
         raise UsageError("a curve needs specifications of the same people")
     places, signs = arrangements(len(specifications[0].y), count, seed, blocks, rearrange)

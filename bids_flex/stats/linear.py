@@ -64,6 +64,12 @@ def checked(y: ArrayLike, design: ArrayLike) -> tuple[Floats, Floats]:
     return outcomes, matrix
 
 
+def check_statistic(statistic: str) -> None:
+    """Refuse a kind of statistic that there is not: it would pass for one of the two."""
+    if statistic not in {"hc3", "ols"}:
+        raise UsageError(f"statistic is {statistic!r}; it must be 'hc3' or 'ols'")
+
+
 def fit_contrast(y: ArrayLike, design: ArrayLike, contrast: ArrayLike, statistic: Statistic = "ols") -> Tested:
     """Test a contrast of a linear model.
 
@@ -83,6 +89,11 @@ def fit_contrast(y: ArrayLike, design: ArrayLike, contrast: ArrayLike, statistic
     -------
     Tested
 
+    Raises
+    ------
+    UsageError
+        When the arguments make no sense.
+
     Examples
     --------
     >>> design = [[1, 0], [1, 0], [1, 0], [0, 1], [0, 1], [0, 1]]
@@ -92,6 +103,7 @@ def fit_contrast(y: ArrayLike, design: ArrayLike, contrast: ArrayLike, statistic
     """
     from scipy import stats
 
+    check_statistic(statistic)
     outcomes, matrix = checked(y, design)
     rows = np.atleast_2d(np.asarray(contrast, dtype=np.float64))
     if rows.shape[1] != matrix.shape[1]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from bids_flex.errors import UsageError
-from bids_flex.stats.linear import Statistic, checked, fit_contrast
+from bids_flex.stats.linear import Statistic, check_statistic, checked, fit_contrast
 from bids_flex.stats.orders import Exchange, make_flips, make_orders
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def freedman_lane(
     """
     outcomes, matrix = checked(y, design)
     members = _family_numbers(families, outcomes.shape[1])
-    _check_choices(n_permutations, statistic, rearrange)
+    check_choices(n_permutations, statistic, rearrange)
     places, signs, exact = _arrangements(matrix, n_permutations, seed, blocks, exchange, rearrange)
     rows = []
     for contrast in contrasts:
@@ -181,6 +181,7 @@ def permuted_tests(
     ndarray, shape (B, m)
         NaN where nothing of an outcome is left to permute, or an arrangement has no variance.
     """
+    check_statistic(statistic)
     outcomes, matrix = checked(y, design)
     weights = np.asarray(contrast, dtype=np.float64)
     if weights.ndim != 1:
@@ -198,12 +199,11 @@ def permuted_tests(
     return found
 
 
-def _check_choices(n_permutations: int, statistic: str, rearrange: str) -> None:
+def check_choices(n_permutations: int, statistic: str, rearrange: str) -> None:
     """Refuse senseless arguments."""
     if n_permutations < 1:
         raise UsageError(f"n_permutations is {n_permutations}; it must be at least 1")
-    if statistic not in {"hc3", "ols"}:
-        raise UsageError(f"statistic is {statistic!r}; it must be 'hc3' or 'ols'")
+    check_statistic(statistic)
     if rearrange not in {"permute", "flip"}:
         raise UsageError(f"rearrange is {rearrange!r}; it must be 'permute' or 'flip'")
 

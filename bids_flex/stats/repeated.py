@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
+SAME = 1e-12
+"""Values that differ by less, relative to the largest, differ by rounding alone."""
+
+
 def differences(
     table: pd.DataFrame, column: str, first: str, second: str, outcomes: Sequence[str]
 ) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
@@ -122,6 +126,8 @@ def intraclass_correlation(values: ArrayLike, confidence: float = 0.95) -> pd.Da
     n, k = x.shape
     if n < 3:
         raise UsageError(f"{n} people have all {k} repetitions; three or more are needed")
+    if np.ptp(x) <= SAME * np.abs(x).max():
+        x = np.zeros_like(x)
     grand = x.mean()
     between = k * ((x.mean(axis=1) - grand) ** 2).sum() / (n - 1)
     raters = n * ((x.mean(axis=0) - grand) ** 2).sum() / (k - 1)
@@ -130,16 +136,23 @@ def intraclass_correlation(values: ArrayLike, confidence: float = 0.95) -> pd.Da
     tail = (1 - confidence) / 2
 
     def simple(kind: str, noise: float, df2: int) -> dict[str, Any]:
-        f = between / noise if noise > 0 else np.inf
+        f = _ratio(between, noise)
         low, high = f / f_distribution.isf(tail, n - 1, df2), f * f_distribution.isf(tail, df2, n - 1)
-        limits = ((low - 1) / (low + k - 1), (high - 1) / (high + k - 1)) if np.isfinite(f) else (1.0, 1.0)
         icc = (between - noise) / (between + (k - 1) * noise) if between + noise > 0 else np.nan
+        limits = ((low - 1) / (low + k - 1), (high - 1) / (high + k - 1)) if np.isfinite(f) else (icc, icc)
         return _icc_row(kind, icc, limits, f, n - 1, df2)
 
     rows = [simple("ICC(1,1)", within, n * (k - 1)), simple("ICC(C,1)", error, (n - 1) * (k - 1))]
     agreement = _agreement(between, raters, error, n, k, tail)
     rows.insert(1, agreement)
     return pd.DataFrame(rows).assign(n=n, n_dropped=len(given) - n, repetitions=k)
+
+
+def _ratio(between: float, noise: float) -> float:
+    """Compute F; people who differ without noise make it infinite, and nothing by nothing is NaN."""
+    if noise > 0:
+        return between / noise
+    return np.inf if between > 0 else np.nan
 
 
 def _icc_row(kind: str, icc: float, limits: tuple[float, float], f: float, df1: int, df2: int) -> dict[str, Any]:
@@ -158,7 +171,7 @@ def _agreement(between: float, raters: float, error: float, n: int, k: int, tail
 
     whole = between + (k - 1) * error + k * (raters - error) / n
     icc = (between - error) / whole if whole > 0 else np.nan
-    f = between / error if error > 0 else np.inf
+    f = _ratio(between, error)
     df2 = (n - 1) * (k - 1)
     if not np.isfinite(f) or icc >= 1:
         return _icc_row("ICC(A,1)", icc, (icc, icc), f, n - 1, df2)

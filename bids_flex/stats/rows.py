@@ -164,8 +164,13 @@ def _omnibus(plain: Tested, place: int, n: int) -> dict[str, Any]:
         "effect_high_90": narrow.high,
         "bf_kind": "BIC",
         "bf01": bf01,
-        "bf10": 1 / bf01,
+        "bf10": _turned(bf01),
     }
+
+
+def _turned(factor: float) -> float:
+    """Turn a Bayes factor round; one that is too small for a number becomes infinity."""
+    return 1 / factor if factor else np.inf
 
 
 def _difference(
@@ -187,7 +192,7 @@ def _difference(
         "effect_high_90": narrow.high,
         "bf_kind": "JZS",
         "bf10": bf10,
-        "bf01": 1 / bf10 if bf10 else np.inf,
+        "bf01": _turned(bf10),
         "tost_bound": bound,
         "tost_p": equal.p,
         "tost_p_hc3": tost_g(estimate, float(se_hc3), mse, df, bound).p,

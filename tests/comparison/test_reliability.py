@@ -47,5 +47,13 @@ def test_too_few_people_have_a_reason(tmp_path):
     assert table["reason"].str.contains("three or more are needed").all()
 
 
+def test_people_who_are_all_alike_have_a_reason(tmp_path):
+    """Nobody differs, in no run: there is nothing to be reliable, and no p of 0 that says otherwise."""
+    table = reliability(people(tmp_path, dict.fromkeys(("01", "02", "03", "04"), (1, 1))))
+    assert len(table)
+    assert table[["icc", "ci_low", "ci_high", "p"]].isna().all(axis=None)
+    assert set(table["reason"]) == {"the same value for everybody in each run"}
+
+
 def test_one_run_each_gives_no_table(tmp_path):
     assert reliability(people(tmp_path, {"01": (1,), "02": (2,), "03": (2,)})).empty

@@ -57,6 +57,16 @@ def test_what_overlapping_windows_share_costs_no_accuracy(kind, length, step, ce
         np.testing.assert_array_equal(window, window.T)
 
 
+@pytest.mark.parametrize("estimator", ["pearson", "partial", "mtd"])
+@pytest.mark.parametrize("unit", [1e-20, 1e20])
+def test_the_unit_of_the_series_does_not_matter(estimator, unit):
+    keep = np.arange(60) % 11 != 4
+    plan = d.plan_windows(60, 2.0, 20, 5, unit="volumes", keep=keep)
+    ts = np.where(keep[:, None], series(), np.nan)
+    expected = d.windowed_connectivity(ts, plan, estimator)
+    np.testing.assert_allclose(d.windowed_connectivity(ts * unit, plan, estimator), expected, atol=1e-12)
+
+
 def test_a_region_that_stands_still_in_one_window_is_named():
     ts = series(volumes=80)
     ts[20:51, 3] = ts[20, 3]
@@ -131,6 +141,15 @@ def test_static_correlation_is_that_of_the_kept_volumes():
     keep = np.arange(60) % 7 != 0
     expected = np.corrcoef(ts[keep].T) - np.eye(5)
     np.testing.assert_allclose(d.static_correlation(ts, keep), expected, atol=1e-12)
+
+
+def test_tapers_by_their_formulas():
+    """A bell whose standard deviation is a fifth of the window; flanks of a cosine at a quarter of it and more."""
+    x = np.arange(9) - 4.0
+    np.testing.assert_allclose(d.window_taper(9, "gaussian"), np.exp(-0.5 * (x / (8 / 5)) ** 2))
+    flank = (1 - np.cos(np.pi * np.arange(1, 3) / 2.5)) / 2
+    np.testing.assert_allclose(d.window_taper(9, "tukey"), [*flank, 1, 1, 1, 1, 1, *flank[::-1]])
+    assert d.window_taper(3, "rect").tolist() == [1, 1, 1]
 
 
 def test_windows_start_at_every_step_as_long_as_they_fit():

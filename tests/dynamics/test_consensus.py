@@ -125,15 +125,17 @@ def test_what_restarts_share_is_found_whatever_their_names():
 
 def test_only_what_chance_does_not_reach_is_searched(monkeypatch):
     """The null model's greatest entry is at least its mean, which community sizes give exactly."""
-    seen = []
+    seen, asked = [], []
 
     def look(fc, **words):
         seen.append(fc[0])
+        asked.append((words["null"], words["restarts"], words["threads"]))
         return d.multilayer_communities(fc, **words)
 
     _, labels = noisy_restarts(0.6, windows=1)
     monkeypatch.setattr(consensus, "multilayer_communities", look)
-    d.consensus_communities(labels)
+    d.consensus_communities(labels, threads=3)
+    assert set(asked) == {("ng", 25, 3)}
     sizes = np.array([np.bincount(one[0]) for one in labels])
     mean = (sizes * (sizes - 1)).sum() / (len(labels) * 60 * 59)
     share = np.mean([one[0][:, None] == one[0] for one in labels], axis=0)

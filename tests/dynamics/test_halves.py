@@ -73,7 +73,13 @@ def test_what_cannot_be_measured_is_missing():
 
 @pytest.mark.parametrize(
     ("shape", "starts", "length"),
-    [((8, 3), np.arange(9), 2), ((9, 2), np.arange(9), 2), ((9, 3), np.arange(9) + 0.5, 2)],
+    [
+        ((8, 3), np.arange(9), 2),
+        ((9, 2), np.arange(9), 2),
+        ((9, 3), np.arange(9) + 0.5, 2),
+        ((9, 3), np.maximum(np.arange(9), 1), 2),
+        ((9, 3), np.arange(9), 0),
+    ],
 )
 def test_arguments_that_do_not_fit_are_refused(shape, starts, length):
     with pytest.raises(UsageError, match=r"halves|starts"):

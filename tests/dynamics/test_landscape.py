@@ -147,6 +147,8 @@ def test_pooled_runs_are_one_network_without_couplings_between_them(null):
         raw = pooled.quality_best[p] * pooled.two_mu[p]
         assert height(pooled.planes[p], pooled.gamma[p], pooled.omega[p]) == pytest.approx(raw)
     np.testing.assert_allclose(pooled.flexibility_mean, (swept[0].flexibility_mean + swept[1].flexibility_mean) / 2)
+    for name in ("n_communities_mean", "alone"):
+        np.testing.assert_allclose(getattr(pooled, name), np.mean([getattr(one, name) for one in swept], axis=0))
     np.testing.assert_array_equal(pooled.fewest, np.minimum(swept[0].fewest, swept[1].fewest))
     assert pooled.best.shape == (4, 0, 0)
 

@@ -81,6 +81,22 @@ def test_rarefied_promiscuity_is_the_mean_over_all_draws():
     np.testing.assert_allclose(d.rarefied_promiscuity(labels, 3, 3), np.mean(draws, axis=0))
 
 
+def test_promiscuity_counts_the_communities_itself():
+    """Two communities, one, and labels that do not begin at 1; what was not searched is no community."""
+    for labels, expected in (
+        ([[1, 1], [1, 2]], [0, 1]),
+        ([[0, 1], [1, 2]], [0, 1]),
+        ([[1, 1], [1, 1]], [0, 0]),
+        ([[2, 7], [2, 2]], [0, 1]),
+        ([[1, 1, 1], [1, 2, 3]], [0, 1 / 2, 1 / 2]),
+    ):
+        np.testing.assert_array_equal(d.promiscuity(labels), expected)
+    for labels, expected in (([[1, 1], [1, 2]], [0, 1]), ([[1, 1], [1, 1]], [0, 0])):
+        np.testing.assert_allclose(d.rarefied_promiscuity(labels, 2), expected, atol=1e-12)
+    # of the three ways to draw two windows, two have both communities of region 1
+    np.testing.assert_allclose(d.rarefied_promiscuity([[1, 1], [1, 2], [1, 2]], 2), [0, 2 / 3], atol=1e-12)
+
+
 def test_windows_that_were_not_searched_never_count():
     labels = np.array([[1, 0, 1], [1, 0, 0], [2, 0, 1], [2, 0, 2]])
     np.testing.assert_array_equal(d.flexibility(labels), [1 / 3, np.nan, 1.0])
@@ -88,6 +104,16 @@ def test_windows_that_were_not_searched_never_count():
     np.testing.assert_array_equal(d.cohesion(labels).strength, [0, np.nan, 0])
     # region 0 and 2 are both searched in windows 0, 2 and 3, and together in 0 and 3
     np.testing.assert_array_equal(d.allegiance(labels)[0], [1, np.nan, 2 / 3])
+
+
+def test_a_gap_is_neither_a_change_nor_a_stay():
+    """Stays of 1, 2 and 1 windows; of four pairs, the last two have both windows, and one of them a change."""
+    labels = np.array([[1], [0], [1], [1], [2]])
+    assert d.flexibility(labels) == pytest.approx([1 / 2])
+    assert d.persistence(labels) == pytest.approx(1 / 2)
+    found = d.cohesion(labels)
+    assert (found.cohesion.tolist(), found.disjointedness.tolist(), found.strength.tolist()) == ([0], [0.5], [0])
+    assert d.dwell(labels, 3.0) == pytest.approx([4 / 3 * 3.0])
 
 
 def test_dwell_by_hand():

@@ -255,6 +255,20 @@ def test_resolution_and_coupling_may_differ_between_windows():
     assert model.two_mu == pytest.approx(sum(part.two_mu for part in parts) + 2 * 8 * 3.0)
 
 
+@pytest.mark.parametrize("optimiser", ["louvain", "leiden"])
+def test_what_uniform_expects_may_outweigh_all_connectivity(optimiser):
+    """Less than expected of every pair leaves all alone, more joins all; sums do not overflow, however great it is."""
+    fc, _ = random_network(3)
+    for a in (2.0, 1e3, 1e9, -2.0, -1e3, -1e9):
+        found = d.multilayer_communities(fc, 1.0, 0.0, "uniform", optimiser, restarts=2, a=a)
+        assert {len(set(window)) for one in found.labels.tolist() for window in one} == {8 if a > 0 else 1}
+    # one pair among 120 regions: it has less than twice the mean, and all others have nothing
+    pair = np.zeros((1, 120, 120))
+    pair[0, 3, 7] = pair[0, 7, 3] = 0.5
+    found = d.multilayer_communities(pair, 2.0, 0.0, "uniform", optimiser, restarts=2)
+    assert (found.labels == np.arange(1, 121)).all()
+
+
 def test_matching_windows_makes_labels_persist():
     """With hardly any coupling, renaming windows by assignment is all that makes labels persist."""
     fc, truth = planted(noise=0.5)
@@ -364,8 +378,14 @@ def test_nothing_at_all_has_no_quality():
         (lambda fc, _: d.modularity(np.triu(fc)), "not symmetric"),
         (lambda fc, _: d.modularity(fc, -1.0), "gamma must be at least 0"),
         (lambda fc, _: d.modularity(fc, 1.0, -0.1), "omega must be at least 0"),
-        (lambda fc, _: d.modularity(fc, [1.0, 1.0]), "one for each window"),
-        (lambda fc, _: d.modularity(fc, 1.0, [1.0] * 3), "one for each pair"),
+        (
+            lambda fc, _: d.modularity(fc, [1.0, 1.0]),
+            r"gamma has shape \(2,\); .* a number or one for each window, shape \(3,\)",
+        ),
+        (
+            lambda fc, _: d.modularity(fc, 1.0, [1.0] * 3),
+            r"omega .* a number or one for each pair of windows, shape \(2,\)",
+        ),
         (lambda fc, _: d.modularity(fc, null="random"), "must be one of ng"),
         (lambda fc, _: d.modularity(fc, a=0.3), "a fixes the null model 'uniform'"),
         (lambda fc, _: d.multilayer_communities(fc, restarts=0), "restarts is 0"),

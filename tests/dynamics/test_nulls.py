@@ -58,12 +58,21 @@ def test_the_loop_is_a_loop(kind):
             np.testing.assert_array_equal(values, np.stack([row[name] for row in rows]))
 
 
+def test_one_surrogate_is_enough():
+    (seed,) = np.random.SeedSequence(3).spawn(1)
+    found = d.null_distribution(noise, moments, 1, seed=3)
+    np.testing.assert_array_equal(found["sd"], [noise(int(seed.generate_state(1, np.uint64)[0])).std(axis=0)])
+
+
 def test_more_surrogates_begin_with_the_same_ones():
     few, many = (d.null_distribution(noise, moments, n, seed=1) for n in (3, 7))
     np.testing.assert_array_equal(few["sd"], many["sd"][:3])
     assert many["sd"].shape == (7, 4)
     assert many["mean"].shape == (7,)
     assert np.unique(many["mean"]).size == 7
+    np.testing.assert_array_equal(
+        d.null_distribution(noise, moments, 3)["sd"], d.null_distribution(noise, moments, 3, seed=0)["sd"]
+    )
     assert not np.isin(d.null_distribution(noise, moments, 7, seed=2)["mean"], many["mean"]).any()
 
 
@@ -197,6 +206,7 @@ def test_gaps_are_filled_with_kept_volumes_from_both_sides():
     expected[9], expected[10] = ts[7], ts[6]
     np.testing.assert_allclose(found.source, expected + 7)
     np.testing.assert_array_equal(found(3), d.phase_surrogate(found.source, 3))
+    np.testing.assert_array_equal(d.series_surrogates("phase", ts + 7, keep=keep.astype(int)).source, found.source)
     np.testing.assert_array_equal(d.series_surrogates("phase", ts).source, ts)
 
 

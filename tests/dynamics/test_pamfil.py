@@ -45,6 +45,16 @@ def test_by_hand():
     assert d.pamfil_estimate(lesser, labels)[0] == pytest.approx((1.2 - 0.8) / np.log(1.5))
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_the_unit_of_weights_does_not_matter(unit):
+    """Sums within are held against sums that are expected; what is nothing but rounding is so in any unit."""
+    labels = [[1, 1, 2, 2], [1, 1, 2, 2], [2, 2, 1, 1]]
+    assert d.pamfil_estimate(two_pairs() * unit, labels) == pytest.approx(d.pamfil_estimate(two_pairs(), labels))
+    one_in_each = [[1, 1, 1, 1], [2, 2, 2, 2], [1, 1, 1, 1]]
+    half = np.random.default_rng(1).uniform(0, 1, (3, 4, 4)) * unit
+    assert np.isnan(d.pamfil_estimate(half + half.transpose(0, 2, 1), one_in_each)).all()
+
+
 def test_coupling_by_hand():
     """All change at one of four steps; s = 3/4 and K = 2 give p = 1/2, or p = 2/3 - 1/3 = 1/3 where 3 steps count."""
     fc = np.repeat(two_pairs()[:1], 5, axis=0)

@@ -1,5 +1,7 @@
 """The prior engine against the original program, against its definition, and against hand-made windows."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -123,6 +125,16 @@ def test_the_limit_holds():
     np.testing.assert_array_equal(limited, np.minimum(free, 5))
 
 
+def test_what_never_settles_ends_after_a_thousand_iterations():
+    """A window that goes round in circles: by the definition too, it has not settled after two thousand."""
+    fc, networks = correlations(1, windows=15)[14:], np.arange(8) % 2 + 1
+    assert transcription(fc[0], networks, 2000)[1] == 2000
+    labels, iterations = d.prior_communities(fc, networks)
+    assert iterations.tolist() == [1000]
+    np.testing.assert_array_equal(labels[0], transcription(fc[0], networks, 1000)[0])
+    assert d.prior_communities(fc, networks, 1001)[1].tolist() == [1001]
+
+
 def test_one_iteration_is_the_least():
     # in the hand-made window above, the first iteration moves the misplaced region, and nothing is checked any more
     fc = np.full((1, 6, 6), 0.1)
@@ -131,6 +143,26 @@ def test_one_iteration_is_the_least():
     assert (labels.tolist(), iterations.tolist()) == ([[1, 1, 1, 2, 2, 2]], [1])
     with pytest.raises(UsageError, match="max_iterations is 0; it must be at least 1"):
         d.prior_communities(fc, [1, 1, 2, 2, 2, 2], max_iterations=0)
+
+
+def test_windows_are_searched_in_blocks_and_each_but_once(monkeypatch):
+    """Between two calls of the kernel Ctrl-C is heard."""
+    sizes = []
+
+    def look(block, *rest):
+        sizes.append(len(block))
+        return _kernels.prior(block, *rest)
+
+    monkeypatch.setattr("bids_flex.dynamics.prior._kernels", SimpleNamespace(prior=look))
+    fc = correlations(2, windows=130, regions=5)
+    found, _ = d.prior_communities(fc, [1, 1, 2, 2, 2])
+    assert sizes == [64, 64, 2]
+    np.testing.assert_array_equal(found[128:], d.prior_communities(fc[128:], [1, 1, 2, 2, 2])[0])
+
+
+def test_wrong_networks_are_listed_up_to_ten():
+    with pytest.raises(UsageError, match=r"not \[2, 3, 4, 5, 6, 7, 8, 9, 10, 11\]$"):
+        d.prior_communities(np.zeros((1, 12, 12)), np.arange(2, 14))
 
 
 def test_other_kinds_of_numbers_serve():

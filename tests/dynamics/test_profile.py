@@ -42,6 +42,11 @@ def test_by_hand():
     assert found.whole["persistence"] == pytest.approx(0.75)
     np.testing.assert_allclose(found.spread["flexibility"], [0.5, 0])
     np.testing.assert_array_equal(found.spread["n_communities"], [2, 2])
+    # of five communities, four others can be taken; two of the three ways to draw two windows have both communities
+    more = d.profile(labels, [1, 1, 2], step_s=30.0, n_communities=5, rarefied_windows=2)
+    np.testing.assert_allclose(more.regions["promiscuity"], [1 / 8, 1 / 8, 0])
+    np.testing.assert_allclose(more.regions["promiscuity_rarefied"], [2 / 3 / 8, 2 / 3 / 8, 0], atol=1e-12)
+    np.testing.assert_allclose(more.networks["promiscuity_rarefied"], [2 / 3 / 8, 0], atol=1e-12)
 
 
 @given(stacks)

@@ -66,14 +66,44 @@ def test_var_is_refused_where_it_cannot_be_fitted():
         d.var_surrogate(growing, seed=0)
 
 
-def test_iaaft_keeps_values_and_almost_all_correlations():
-    ts = np.exp(series(400) / 10)
+@pytest.mark.parametrize("volumes", [400, 401])
+def test_iaaft_keeps_values_and_almost_all_correlations(volumes):
+    ts = np.exp(series(volumes) / 10)
     found = d.iaaft_surrogate(ts, seed=0)
     np.testing.assert_array_equal(np.sort(found, axis=0), np.sort(ts, axis=0))
     assert d.correlation_change(ts, found) < 0.05
     assert abs(np.corrcoef(found[:, 0], ts[:, 0])[0, 1]) < 0.5
     theirs, ours = (np.abs(np.fft.rfft(x - x.mean(axis=0), axis=0)) for x in (ts, found))
     assert np.corrcoef(theirs.ravel(), ours.ravel())[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("make", [d.phase_surrogate, d.var_surrogate, d.iaaft_surrogate])
+def test_the_seed_decides_and_neither_unit_nor_precision_does(make):
+    """Units of a power of two, which change no digit; series of single precision are computed in double."""
+    ts = series(100, regions=3)
+    found = make(ts, 4)
+    np.testing.assert_array_equal(make(ts, 4), found)
+    assert (make(ts, 5) != found).any()
+    np.testing.assert_allclose(make(ts * 2.0**-40, 4), found * 2.0**-40, rtol=1e-9)
+    short = ts.astype(np.float32)
+    np.testing.assert_array_equal(make(short, 4), make(short.astype(np.float64), 4))
+
+
+def test_four_volumes_are_the_fewest():
+    ts = series(4, regions=2)
+    np.testing.assert_allclose(np.cov(d.phase_surrogate(ts, 1).T), np.cov(ts.T), atol=1e-10)
+    with pytest.raises(UsageError, match=r"ts has shape \(3, 2\); it must be \(T, N\) with at least 4 volumes"):
+        d.phase_surrogate(ts[:3], 1)
+
+
+def test_residuals_are_centred_region_by_region():
+    """Slow drifts, up in one region and down in the other, leave residuals whose means are not 0 by themselves."""
+    ts = series(60, regions=2) + np.outer(np.arange(60), [0.5, -0.5])
+    model = d.fit_autoregression(ts)
+    centred = ts - ts.mean(axis=0)
+    left = centred[1:] - centred[:-1] @ model.coefficients
+    assert np.abs(left.mean(axis=0)).min() > 1e-3
+    np.testing.assert_allclose(model.residuals, left - left.mean(axis=0), atol=1e-10)
 
 
 def test_iaaft_refuses_to_change_correlations():

@@ -87,6 +87,8 @@ def test_signs_are_a_persons_own():
     whole = np.array([1.0, 3.0, 2.0, 5.0, 4.0])
     draws = draw_curve([Specification(y, design, np.ones(1)) for y in (some, whole)], 100, rearrange="flip")
     assert len(draws.t) == 32
+    # everybody keeps the own place
+    assert (arrangements(5, 100, rearrange="flip")[0] == np.arange(5)).all()
     for signs, t in zip(arrangements(5, 100, rearrange="flip")[1], draws.t, strict=True):
         there = np.isfinite(some)
         expected = fit_contrast((some * signs)[there], design[there], np.ones(1), "hc3").statistic[0]

@@ -43,6 +43,34 @@ def test_levels_may_be_numbers_words_of_code_or_hold_spaces():
         assert weights[design.levels.index(levels[2])] == -1
 
 
+def test_contrasts_by_hand():
+    """Without any named, all pairs in alphabetical order; the omnibus holds each level against the first."""
+    design = stats.make_design(people(), "drug", ["age"])
+    assert design.omnibus().tolist() == [[1, -1, 0, 0], [1, 0, -1, 0]]
+    assert {name: row.tolist() for name, row in stats.parse_contrasts(design).items()} == {
+        "control - nonuser": [1, -1, 0, 0],
+        "control - user": [1, 0, -1, 0],
+        "nonuser - user": [0, 1, -1, 0],
+    }
+    # two levels are enough to compare
+    two = stats.make_design(people().query("drug != 'user'"), "drug")
+    assert two.omnibus().tolist() == [[1, -1]]
+    assert [row.tolist() for row in stats.parse_contrasts(two).values()] == [[1, -1]]
+
+
+def test_who_lacks_a_value_is_left_out_with_the_column_named():
+    table = people(9).astype({"flexibility": object})
+    table.loc[1, "drug"] = None
+    table.loc[[1, 4], "age"] = None
+    design = stats.make_design(table, "drug", ["age"])
+    assert design.dropped == (("01", "drug, age"), ("04", "age"))
+    assert design.rows.tolist() == [0, 2, 3, 5, 6, 7, 8]
+    # centred over those who are left
+    age = table["age"].iloc[design.rows].astype(float)
+    np.testing.assert_allclose(design.matrix[:, -1], age - age.mean(), atol=1e-12)
+    np.testing.assert_array_equal(design.matrix[:, :3].sum(axis=0), [3, 1, 3])
+
+
 @pytest.mark.parametrize(
     ("change", "covariates", "error", "told"),
     [

@@ -115,10 +115,107 @@ def test_two_groups_by_hand():
     assert found["effect"] == pytest.approx(pingouin.compute_effsize(a, b, eftype="hedges"), rel=1e-3)
 
 
-def test_unadjusted_g_is_that_of_the_factor_alone():
+@pytest.mark.parametrize("kind", ["hc3", "ols"])
+def test_every_column_of_a_difference_by_hand(kind):
+    """Two groups: limits by the noncentral t distribution, equivalence by statsmodels, bounds turned from g by hand."""
+    from statsmodels.stats.weightstats import ttost_ind
+
     table = people()
-    adjusted = fit(table, "drug", ["age", "sex"], ["user - nonuser"]).tests.iloc[1]
-    alone = fit(table, "drug", (), ["user - nonuser"]).tests.iloc[1]
+    table = table[table["drug"] != "control"]
+    a, b = (table.loc[table["drug"] == level, "F"].to_numpy() for level in ("user", "nonuser"))
+    found = fit(table, "drug", (), ["user - nonuser"], statistic=kind, equivalence_bound=0.7).tests.iloc[0]
+    n, df = len(table), len(table) - 2
+    mse = ((len(a) - 1) * a.var(ddof=1) + (len(b) - 1) * b.var(ddof=1)) / df
+    plain = np.sqrt(mse * (1 / len(a) + 1 / len(b)))
+    robust = np.sqrt(a.var(ddof=1) / (len(a) - 1) + b.var(ddof=1) / (len(b) - 1))
+    se, difference = {"hc3": robust, "ols": plain}[kind], a.mean() - b.mean()
+    told = ["test", "kind", "n", "df1", "df2", "effect_kind", "bf_kind", "tost_bound", "exact", "n_permutations"]
+    assert found[told].tolist() == ["t", kind, n, 1, df, "g", "JZS", 0.7, "false", 50]
+    np.testing.assert_allclose(found[["estimate", "se", "se_ols"]].astype(float), [difference, se, plain])
+    margin = scipy_stats.t.ppf(0.975, df) * se
+    np.testing.assert_allclose([found["ci_low"], found["ci_high"]], [difference - margin, difference + margin])
+    j = stats.small_sample_correction(df)
+    for column, tail in (
+        ("effect_low", 0.975),
+        ("effect_high", 0.025),
+        ("effect_low_90", 0.95),
+        ("effect_high_90", 0.05),
+    ):
+        noncentrality = found[column] / j / (plain / np.sqrt(mse))
+        assert scipy_stats.nct.cdf(difference / plain, df, noncentrality) == pytest.approx(tail, abs=1e-6)
+    bound = 0.7 * np.sqrt(mse) / j
+    assert found["tost_p"] == pytest.approx(ttost_ind(a, b, -bound, bound)[0], rel=1e-8)
+    # users lie above, so that the upper bound decides
+    assert found["tost_p_hc3"] == pytest.approx(scipy_stats.t.cdf((difference - bound) / robust, df), rel=1e-8)
+    reach = scipy_stats.t.ppf(0.95, df) * plain
+    expected = np.array([difference - reach, difference + reach]) * j / np.sqrt(mse)
+    np.testing.assert_allclose([found["tost_low"], found["tost_high"]], expected)
+    power = 2 * scipy_stats.t.cdf(bound / plain - scipy_stats.t.ppf(0.95, df), df) - 1
+    assert found["tost_power"] == pytest.approx(max(power, 0.0), rel=1e-8)
+
+
+def test_every_column_of_an_omnibus_test_by_hand():
+    table = people()
+    table["F"] += 1.5 * (table["diagnosis"] == "mdd")
+    found = fit(table, "diagnosis").tests.iloc[0]
+    groups = [one["F"].to_numpy() for _, one in table.groupby("diagnosis")]
+    f, p = scipy_stats.f_oneway(*groups)
+    told = ["test", "kind", "n", "df1", "df2", "effect_kind", "bf_kind"]
+    assert found[told].tolist() == ["F", "hc3", 58, 3, 54, "partial eta squared", "BIC"]
+    np.testing.assert_allclose(found[["statistic_ols", "p_ols"]].astype(float), [f, p])
+    for column, tail in (
+        ("effect_low", 0.975),
+        ("effect_high", 0.025),
+        ("effect_low_90", 0.95),
+        ("effect_high_90", 0.05),
+    ):
+        noncentrality = found[column] / (1 - found[column]) * 58
+        assert scipy_stats.ncf.cdf(f, 3, 54, noncentrality) == pytest.approx(tail, abs=1e-6)
+    residual = sum(((one - one.mean()) ** 2).sum() for one in groups)
+    whole = ((table["F"] - table["F"].mean()) ** 2).sum()
+    assert found["bf01"] == pytest.approx((residual / whole) ** 29 * 58**1.5, rel=1e-8)
+    assert found["bf10"] * found["bf01"] == pytest.approx(1)
+    assert found[["estimate", "se", "ci_low", "ci_high", "n_eff", "effect_unadjusted", "tost_p"]].isna().all()
+
+
+def test_evidence_beyond_all_numbers_is_infinite():
+    """Three groups two standard deviations apart, 700 people each: the omnibus factor is below 1e-308."""
+    rng = np.random.default_rng(5)
+    group = np.arange(2100) % 3
+    table = pd.DataFrame({"participant_id": group.astype(str), "group": group})
+    (found, *_) = fit(
+        table.assign(F=2.0 * group + rng.standard_normal(2100)), "group", permutations=2
+    ).tests.itertuples()
+    assert (found.contrast, found.bf01, found.bf10) == ("omnibus", 0, np.inf)
+    # variances between and within are 8/3 and 1
+    assert found.effect == pytest.approx(8 / 11, abs=0.03)
+    # hardly any noise: fewer people are enough
+    few = table[:120].assign(F=group[:120] + 1e-6 * rng.standard_normal(120))
+    (found, *_) = fit(few, "group", permutations=2, statistic="ols").tests.itertuples()
+    assert (found.contrast, found.bf01, found.bf10) == ("omnibus", 0, np.inf)
+    assert found.effect == pytest.approx(1)
+
+
+def test_the_slope_of_a_covariate_without_the_others_has_an_intercept():
+    """Hedges' g of a slope: by simple regression, which leaves two parameters out of the degrees of freedom."""
+    table = people()
+    document = stats.short_model(
+        table, "drug", ["age", "sex"], ["user - nonuser"], settings=stats.Settings(permutations=9)
+    )
+    document["Nodes"][0]["DummyContrasts"] = {"Contrasts": ["age"], "Test": "t"}
+    found = stats.fit_model(stats.read_models(document)[0], table, [F]).tests.set_index("contrast").loc["age"]
+    slope = scipy_stats.linregress(table["age"], table["F"])
+    residual = table["F"] - slope.intercept - slope.slope * table["age"]
+    expected = stats.small_sample_correction(56) * slope.slope / np.sqrt((residual**2).sum() / 56)
+    assert found["effect_unadjusted"] == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize(("factor", "pair"), [("drug", "user - nonuser"), ("diagnosis", "mdd - anxiety")])
+def test_unadjusted_g_is_that_of_the_factor_alone(factor, pair):
+    """With all of its levels: the noise of those that are not compared counts too."""
+    table = people()
+    adjusted = fit(table, factor, ["age", "sex"], [pair]).tests.iloc[1]
+    alone = fit(table, factor, (), [pair]).tests.iloc[1]
     assert adjusted["effect_unadjusted"] == pytest.approx(alone["effect"], rel=1e-10)
     assert adjusted["effect"] != pytest.approx(alone["effect"], rel=1e-3)
 

@@ -33,6 +33,10 @@ def test_t_and_f_equal_statsmodels(kind, cov):
         np.testing.assert_allclose(pair.p[outcome], t.pvalue, rtol=1e-10)
         np.testing.assert_allclose(omnibus.statistic[outcome], f.fvalue, rtol=1e-10)
         np.testing.assert_allclose(omnibus.p[outcome], f.pvalue, rtol=1e-8)
+        assert (omnibus.df1, omnibus.df2) == (f.df_num, f.df_denom) == (2, 36)
+    assert (pair.df1, pair.df2) == (1, 36)
+    # several rows have no one value
+    assert np.isnan([omnibus.estimate, omnibus.se]).tolist() == [[True] * 3] * 2
 
 
 def test_two_groups_are_the_t_test_and_three_the_anova():
@@ -83,6 +87,13 @@ def test_an_interval_without_effect_begins_at_zero():
 def test_impossible_models_are_refused(y, x, told):
     with pytest.raises(UsageError, match=told):
         stats.fit_contrast(y, x, np.ones(x.shape[1]))
+
+
+def test_a_statistic_that_is_none_is_refused():
+    """It was taken for HC3 here, and for ordinary least squares by the permutations."""
+    y, x = data()
+    with pytest.raises(UsageError, match="statistic is 'OLS'; it must be 'hc3' or 'ols'"):
+        stats.fit_contrast(y, x, PAIR, "OLS")
 
 
 @pytest.mark.parametrize("df", [1, 3, 50])

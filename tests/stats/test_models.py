@@ -79,6 +79,7 @@ def test_a_document_by_hand():
     np.testing.assert_array_equal(design.contrasts["user over the mean of the others"], [-0.5, -0.5, 1, 0])
     np.testing.assert_array_equal(design.contrasts["age"], [[0, 0, 0, 1]])
     assert design.used == ("drug", "age", "site")
+    assert design.factors == ("drug", "drug", "drug", "")
 
 
 @pytest.mark.parametrize("contrasts", [(), ("user - nonuser",)])
@@ -159,6 +160,11 @@ def test_products_and_scaling_by_hand():
     z = (table["age"] - table["age"].mean()) / table["age"].std()
     user = (table["drug"] == "user").to_numpy(dtype=float)
     np.testing.assert_allclose(design.matrix, np.column_stack([np.ones(36), user, z, user * z]), atol=1e-12)
+    # a product of a level and a number is a level of nothing; one of two levels is a level of both factors
+    assert design.factors == ("", "drug", "", "")
+    node["Transformations"]["Instructions"][0]["Input"] = ["drug", "site"]
+    node["Transformations"]["Instructions"][2]["Input"] = ["drug.user", "site.B"]
+    assert stats.build_design(stats.read_models(given)[0], table).factors == ("", "drug", "", "drug * site")
 
 
 def test_every_dataset_node_is_a_model():

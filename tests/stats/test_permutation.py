@@ -10,7 +10,9 @@ from scipy import stats as scipy_stats
 
 from bids_flex import stats
 from bids_flex.errors import UsageError
+from bids_flex.stats.linear import wald
 from bids_flex.stats.orders import _arrangements
+from bids_flex.stats.permutation import _wald, permuted_tests
 
 
 def two_groups(sizes):
@@ -194,6 +196,48 @@ def test_p_values_equal_refitting_every_arrangement(kind, contrast, rearrange):
         np.testing.assert_array_equal(found.p_max[0, family], expected)
 
 
+@pytest.mark.parametrize("kind", ["ols", "hc3"])
+@pytest.mark.parametrize("chunk", [1, 2_000, 1_000_000])
+def test_given_arrangements_have_the_t_of_refitting_each(kind, chunk, monkeypatch):
+    """With its sign, one row of results for each arrangement, in pieces of any size; nothing for a constant."""
+    monkeypatch.setattr("bids_flex.stats.permutation.CHUNK_VALUES", chunk)
+    rng = np.random.default_rng(12)
+    x = np.column_stack([two_groups((7, 9)), rng.standard_normal(16)])
+    y, contrast = rng.standard_normal((16, 3)), np.array([1.0, -1, 0.2])
+    orders, signs = stats.make_orders(x, 40, 1)[0], stats.make_flips(16, 40, 1)[0]
+    places, own = np.argsort(orders, axis=1), np.tile(np.arange(16), (40, 1))
+    for here, flips, rows in ((places, None, orders), (own, signs, own)):
+        found = permuted_tests(y, x, contrast, here, flips, kind)
+        expected = refitted(y, x, contrast, rows, np.ones((40, 16)) if flips is None else flips, kind)
+        np.testing.assert_allclose(found, expected, rtol=1e-8)
+    y[:, 1] = 3.0
+    found = permuted_tests(y, x, contrast, places, None, kind)
+    assert np.isnan(found).all(axis=0).tolist() == [False, True, False]
+    with pytest.raises(UsageError, match=r"shape \(1, 3\): one row of weights is needed"):
+        permuted_tests(y, x, contrast[None], places)
+    with pytest.raises(UsageError, match="statistic is 'HC3'; it must be 'hc3' or 'ols'"):
+        permuted_tests(y, x, contrast, places, statistic="HC3")
+
+
+def test_f_by_elimination_is_f_by_its_definition():
+    """b' V^-1 b / k of one, two and four rows, V given by its lower triangle; NaN where V is singular."""
+    rng = np.random.default_rng(13)
+    for k in (1, 2, 4):
+        root = rng.standard_normal((5, k, k))
+        v, b = root @ root.transpose(0, 2, 1), rng.standard_normal((k, 5))
+        spread = np.array([v[:, i, j] for i in range(k) for j in range(i + 1)])
+        found = _wald(b[:, None], spread[:, None])
+        np.testing.assert_allclose(found[0], wald(b, v), rtol=1e-9)
+    # V = [[2, 1], [1, 1]] has the inverse [[1, -1], [-1, 2]]: (25 - 40 + 32) / 2; rows that repeat each other have no F
+    assert _wald(np.array([[[5.0]], [[4.0]]]), np.array([[[2.0]], [[1.0]], [[1.0]]])) == pytest.approx(8.5)
+    assert np.isnan(_wald(np.ones((2, 1, 1)), np.ones((3, 1, 1)))).all()
+
+
+def test_the_datas_own_order_alone_says_nothing():
+    found = stats.freedman_lane(np.arange(8.0), two_groups((4, 4)), [[1.0, -1.0]], 1)
+    assert (found.n_permutations, found.p_permutation[0, 0], found.p_max[0, 0]) == (1, 1.0, 1.0)
+
+
 def test_all_sign_flips_equal_scipys_one_sample_test():
     y = np.random.default_rng(9).standard_normal(10) + 0.4
     found = stats.freedman_lane(y, np.ones((10, 1)), [[1.0]], rearrange="flip", statistic="ols")
@@ -259,7 +303,8 @@ def test_a_constant_outcome_has_no_p_and_spoils_no_other():
     other = stats.freedman_lane(y[:, [0, 2]], two_groups((9, 11)), [[1.0, -1.0]], 100)
     y[:, 1] = 0.1
     found = stats.freedman_lane(y, two_groups((9, 11)), [[1.0, -1.0]], 100)
-    assert np.isnan(found.p_permutation[0, 1])
+    for values in (found.statistic, found.p_parametric, found.p_permutation, found.p_max):
+        assert np.isnan(values).tolist() == [[False, True, False]]
     np.testing.assert_array_equal(found.p_max[0, [0, 2]], other.p_max[0])
 
 

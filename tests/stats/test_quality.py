@@ -29,6 +29,18 @@ def test_plain_correlations_equal_scipy():
     np.testing.assert_allclose(found["p_adj"], scipy_stats.false_discovery_control(found["p"]))
 
 
+def test_measures_that_are_quality_itself_correlate_fully():
+    """Up or down; rounding leaves some correlations at exactly 1, where t is infinite."""
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"mean_fd": rng.gamma(4, 0.05, 40)})
+    table = table.assign(**{f"m{k}": k * table["mean_fd"] + k for k in range(-9, 10) if k})
+    found = stats.quality_correlations(table, [name for name in table if name != "mean_fd"])
+    np.testing.assert_allclose(found["r"], np.repeat([-1, 1], 9), atol=1e-12)
+    np.testing.assert_allclose(found[["ci_low", "ci_high"]], np.repeat([[-1, -1], [1, 1]], 9, axis=0), atol=1e-9)
+    assert (np.abs(found["r"]) == 1).any()
+    assert (found["p"] < 1e-100).all()
+
+
 def test_partial_correlations_are_those_of_residuals():
     table = people()
     found = stats.quality_correlations(table, ["F"], adjust_for=table[["age"]]).set_index("kind")
@@ -113,6 +125,31 @@ def test_harmonising_leaves_missing_and_constant_values_and_the_global_random_st
     np.testing.assert_array_equal(found[:, 0], 3.0)
     assert np.isnan(found[[4, 70], 1]).all()
     assert np.isfinite(np.delete(found[:, 1], [4, 70])).all()
+
+
+def test_the_unit_of_outcomes_does_not_matter_to_sites():
+    """Shares that vary by a hundredth are harmonised as numbers a thousand times as large are."""
+    pytest.importorskip("neuroHarmonize")
+    values, site, design = sites(m=4)
+    whole = stats.harmonise(values, site, design)
+    np.testing.assert_allclose(stats.harmonise(values * 1e-3, site, design), whole * 1e-3, rtol=1e-6, atol=1e-9)
+
+
+def test_an_outcome_alone_has_the_same_mean_and_spread_at_every_site():
+    """No priors are shared, so that nothing is shrunk; one that some people lack is alone, and spoils no other."""
+    pytest.importorskip("neuroHarmonize")
+    values, site, _ = sites(m=3)
+    alone = pd.Series(stats.harmonise(values[:, :1], site, np.ones((120, 1)))[:, 0]).groupby(site)
+    np.testing.assert_allclose(alone.mean(), alone.mean().iloc[0], atol=1e-9)
+    np.testing.assert_allclose(alone.std(), alone.std().iloc[0], rtol=1e-9)
+    holes = values[:, [0, 0]] * 2
+    holes[5, 0], holes[:, 1] = np.nan, np.nan
+    found = stats.harmonise(np.column_stack([values, holes]), site, np.ones((120, 1)))
+    np.testing.assert_array_equal(found[:, :3], stats.harmonise(values, site, np.ones((120, 1))))
+    rest = np.arange(120) != 5
+    alone = pd.Series(found[rest, 3]).groupby(site[rest].to_numpy())
+    np.testing.assert_allclose(alone.mean(), alone.mean().iloc[0], atol=1e-9)
+    assert np.isnan(found[:, 4]).all()
 
 
 def test_a_site_in_the_design_is_not_protected():

@@ -80,6 +80,40 @@ def test_the_adjusted_model_holds_the_user_and_the_marginal_one_does_not():
     assert (adjusted["Name"], marginal["Name"]) == ("diagnosis", "diagnosis-marginal")
 
 
+def test_what_is_asked_reaches_both_documents_of_a_question():
+    table = study().assign(site=np.arange(207) % 3 + 1)
+    asked = stats.Settings(permutations=77, rows=(("site", ("1", "2")),))
+    words = {"categorical": ["site"], "settings": asked}
+    diagnoses = stats.diagnosis_models(table, "diagnosis", "user", ["age", "site"], ["mdd - control"], **words)
+    drugs = stats.medication_models(table, "antidepressant", "diagnosis", ["age", "diagnosis", "site"], **words)
+    told = [(document["Name"], document["Nodes"][0]) for document in (*diagnoses, *drugs)]
+    assert [name for name, _ in told] == [
+        "diagnosis",
+        "diagnosis-marginal",
+        "antidepressant",
+        "antidepressant-patients",
+    ]
+    levels = [f"diagnosis.{one}" for one in ("anxiety", "both", "control", "mdd")]
+    takers = [f"antidepressant.{one}" for one in ("control", "nonuser", "user")]
+    assert [node["Model"]["X"] for _, node in told] == [
+        [*levels, "user", "age", "site.2"],
+        [*levels, "age", "site.2"],
+        [*takers, "age", "site.2"],
+        # those who take something or could: their diagnoses are adjusted for, and controls are not among them
+        [*takers[1:], "diagnosis.both", "diagnosis.mdd", "age", "site.2"],
+    ]
+    pairs = ["control - nonuser", "control - user", "nonuser - user"]
+    assert [[one["Name"] for one in node["Contrasts"]] for _, node in told] == [
+        ["omnibus", "mdd - control"],
+        ["omnibus", "mdd - control"],
+        ["omnibus", *pairs],
+        ["user - nonuser"],
+    ]
+    settings = [node["Model"]["Software"]["bids_flex"] for _, node in told]
+    assert settings[:3] == [asked.document()] * 3
+    assert settings[3] == {**asked.document(), "Rows": {"site": ["1", "2"], "antidepressant": ["user", "nonuser"]}}
+
+
 def test_without_the_user_in_the_model_diagnoses_seem_to_differ():
     """400 cohorts whose users differ by .8 sd and whose diagnoses do not: 5 % against about 22 %."""
     rng = np.random.default_rng(1)

@@ -33,6 +33,20 @@ def test_a_curve_is_of_the_same_people():
         draw_curve(ways, 9)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"count": 0}, "n_permutations is 0; it must be at least 1"),
+        ({"statistic": "HC3"}, "statistic is 'HC3'; it must be 'hc3' or 'ols'"),
+        ({"rearrange": "shuffle"}, "rearrange is 'shuffle'; it must be 'permute' or 'flip'"),
+    ],
+)
+def test_a_curve_is_drawn_in_a_way_that_there_is(words, told):
+    """Whatever was not known was taken for a permutation, with HC3."""
+    with pytest.raises(UsageError, match=told):
+        draw_curve([Specification(Y, DESIGN, np.array([0.0, 1.0]))], **words)
+
+
 def test_a_specification_without_degrees_of_freedom_draws_nothing():
     """Two people with an outcome, a model of two parameters: nothing is left to tell noise by."""
     few = np.where(np.arange(8) < 2, Y, np.nan)
@@ -40,6 +54,11 @@ def test_a_specification_without_degrees_of_freedom_draws_nothing():
     drawn = draw_curve(ways, 9)
     assert np.isfinite(drawn.p[:, 0]).all()
     assert np.isnan(drawn.p[:, 1]).all()
+    # nor does one in which everybody has the same value, gaps or not
+    same = [np.where(np.arange(8) < last, 3.0, np.nan) for last in (6, 8)]
+    drawn = draw_curve([Specification(y, DESIGN, np.array([0.0, 1.0])) for y in (Y, *same)], 9)
+    for values in (drawn.effect, drawn.t, drawn.p):
+        assert np.isnan(values).all(axis=0).tolist() == [False, True, True]
 
 
 def test_no_spread_is_no_effect_size():
