@@ -51,6 +51,11 @@ def unreadable() -> tuple[type[Exception], ...]:
     return (*named, ArithmeticError, LookupError, OSError, EOFError, ValueError)
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether anything has this name: a link to nowhere or a folder is no file, but somebody meant one."""
+    return path.exists() or path.is_symlink()
+
+
 def why_absent(path: Path) -> str | None:
     """Tell a file from what stands for it: nothing, a dangling link, a pointer of git-annex or git LFS.
 
@@ -62,7 +67,8 @@ def why_absent(path: Path) -> str | None:
     if path.is_symlink() and not path.exists():
         return f"{path}: the content is not here (a dangling link): datalad get {path}"
     if not path.is_file():
-        return f"{path} does not exist; check the path"
+        is_folder = f"{path} is a folder, not a file: move it away, or restore the file"
+        return is_folder if path.is_dir() else f"{path} does not exist; check the path"
     try:
         with path.open("rb") as file:
             start = file.read(64)
