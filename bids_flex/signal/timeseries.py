@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+FD = "framewise_displacement"
+"""Its column in tables of motion."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
@@ -149,12 +152,44 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     return np.asarray(~(table == 1).any(axis=1))
 
 
-def read_displacement(path: Path) -> Floats:
-    """Read framewise displacement in mm from a table of motion (``_motion.tsv``); empty when it has none."""
+def read_displacement(path: Path, volumes: int) -> tuple[Floats, str]:
+    """Read framewise displacement in mm from a table of motion (``_motion.tsv``).
+
+    Parameters
+    ----------
+    path : Path
+        The table.
+    volumes : int
+        Of the whole run.
+
+    Returns
+    -------
+    ndarray, shape (volumes,)
+        NaN where it is not known: in all volumes, when the table does not fit.
+    str
+        Why it does not fit; empty when it does.
+
+    Raises
+    ------
+    RunError
+        When it is no table of numbers, or no motion can be what stands in it.
+    """
     table = read_table(path)
-    if "framewise_displacement" not in table.labels:
-        return np.empty(0)
-    return table.values[:, table.labels.index("framewise_displacement")]
+    unknown = np.full(volumes, np.nan)
+    if FD not in table.labels:
+        return unknown, f"{path.name} has no column {FD}: motion is not known"
+    values = table.values[:, table.labels.index(FD)]
+    odd = np.flatnonzero(np.isinf(values) | (values < 0))
+    if odd.size:
+        raise RunError(
+            f"{path.name}: {FD} is {values[odd[0]]:g} in row {odd[0] + 1}, which no motion can be: restore the file"
+        )
+    if len(values) != volumes:
+        return unknown, (
+            f"{path.name} has {len(values)} rows and the run has {volumes} volumes: they do not belong together, and "
+            "motion is not known"
+        )
+    return values, "" if np.isfinite(values).any() else f"{path.name} has no value of {FD}: motion is not known"
 
 
 def arrange(
@@ -176,7 +211,7 @@ def arrange(
     keep : ndarray of bool, shape (T,), optional
         Temporal mask of the whole run: as long as the table, or with as many kept volumes as the table has rows.
     fd : ndarray, shape (T,), optional
-        Framewise displacement of the whole run in mm.
+        Framewise displacement of the whole run in mm, as long as the mask or, without one, the table.
 
     Raises
     ------
@@ -197,7 +232,7 @@ def arrange(
         raise RunError(f"no region of {name} is usable; the first, {poor[0][0]}, {poor[0][1]}")
     for label, _ in poor:
         values[:, atlas.labels.index(label)] = np.nan
-    known = fd if fd is not None and len(fd) == len(kept) else np.full(len(kept), np.nan)
+    known = np.full(len(kept), np.nan) if fd is None else fd
     return ForeignSeries(values, kept, known, poor)
 
 

@@ -16,7 +16,6 @@ from bids_flex.signal import (
     load_strategy,
     named_atlas,
     parcellate_greyordinates,
-    read_displacement,
     read_table,
 )
 from bids_flex.signal.atlas_files import image_labels, read_regions
@@ -185,11 +184,6 @@ def test_series_that_do_not_fit_the_atlas(tmp_path):
 def test_names_of_ten_digits_and_powers_are_no_numbers_in_a_row(tmp_path):
     (tmp_path / "x.tsv").write_text(f"{'9' * 5000}\t\u00b2\n1\t2\n")
     assert read_table(tmp_path / "x.tsv").labels == ("9" * 5000, "\u00b2")
-
-
-def test_a_table_of_motion_without_displacement(tmp_path):
-    (tmp_path / "x.tsv").write_text("rmsd\n1\n")
-    assert read_displacement(tmp_path / "x.tsv").size == 0
 
 
 # --- greyordinates
