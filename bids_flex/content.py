@@ -129,8 +129,15 @@ def why_too_wide(path: Path) -> str | None:
     return None
 
 
-def why_ragged(path: Path) -> str | None:
+def why_ragged(path: Path, *, named: bool = True) -> str | None:
     """Tell a table that was cut within a line, or spoilt: readers would fill up what is missing, and rename columns.
+
+    Parameters
+    ----------
+    path : Path
+        The table, of values between tabulators.
+    named : bool
+        Whether its first line holds names.
 
     Returns
     -------
@@ -142,14 +149,15 @@ def why_ragged(path: Path) -> str | None:
         return f"{path} holds NUL bytes: it is damaged, or not saved as UTF-8"
     lines = content.splitlines()
     names = lines[0].split(b"\t") if lines else []
-    if twice := {name for name in names if names.count(name) > 1}:
+    if named and (twice := {name for name in names if names.count(name) > 1}):
         told = ", ".join(sorted(name.decode(errors="replace") for name in twice))
         return f"{path} has more than one column {told}: rename or remove one"
     for number, line in enumerate(lines, start=1):
         found = line.count(b"\t") + 1
         # a value in quotes may hold tabs and ends of lines
         if line.strip() and found != len(names) and b'"' not in content:
-            return f"{path}: line {number} has {found} values, the first line has {len(names)} names: correct it"
+            first = f"{len(names)} {'names' if named else 'values'}"
+            return f"{path}: line {number} has {found} values, the first line has {first}: correct it"
     return None
 
 

@@ -167,8 +167,17 @@ def test_series_that_do_not_fit_the_atlas(tmp_path):
 
     with pytest.raises(RunError, match="holds no series"):
         table("a\tb\n")
-    with pytest.raises(RunError, match="two columns of one name: a"):
+    with pytest.raises(RunError, match="more than one column a: rename"):
         table("a\tb\ta\n1\t2\t3\n")
+    with pytest.raises(RunError, match="two columns of one name: a"):
+        table("a\tb\ta \n1\t2\t3\n")
+    # readers would take the first values for names of rows, or fill up what is not there
+    with pytest.raises(RunError, match=r"x\.tsv: line 2 has 3 values, the first line has 2 names"):
+        table("a\tb\n1\t2\t3\n4\t5\t6\n")
+    with pytest.raises(RunError, match=r"x\.tsv: line 3 has 1 values, the first line has 2 values: correct it"):
+        table("1.5\t1.5\n1\t2\n3\n")
+    with pytest.raises(RunError, match=r"x\.tsv holds NUL bytes"):
+        table("a\tb\n1\t2\0\n")
     with pytest.raises(RunError, match="3 columns without names, and My has 2 regions"):
         arrange(table("0.5\t2.5\t3.5\n"), atlas, "x.tsv")
     with pytest.raises(RunError, match="no volume with a value"):
