@@ -213,6 +213,9 @@ BOMBS = {
     "strategy nested 10^5 deep": (
         text("s.toml", f"a = {DEEP}", lambda path: science.load_strategy(str(path))), DatasetFileError, "not a TOML",
     ),
+    "strategy with a name of 10^5 parts": (
+        text("s.toml", DOTTED, lambda path: science.load_strategy(str(path))), DatasetFileError, "more than 100 dots",
+    ),
     "weight of 10^9 digits": (of_model(Weights=["1e999999999"]), DatasetFileError, "no number and no fraction"),
     "weight that is no number": (of_model(Weights=["nan"]), DatasetFileError, "no number and no fraction"),
     "formula": (of_model(Formula="__import__('os')"), DatasetFileError, "no formula is evaluated"),
