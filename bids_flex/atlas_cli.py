@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_flex import __version__
-from bids_flex.errors import BidsFlexError, DatasetFileError, MissingInputError
+from bids_flex.errors import BidsFlexError, MissingInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,33 +75,18 @@ def _fetch(given: argparse.Namespace) -> str:
     if entry.source == "nilearn":
         return f"{entry.name}: {entry.obtained}"
     chosen = choose(entry, seg, scale, given.atlas_space)
-    if is_here(chosen.image) and is_here(chosen.table):
-        _require_sound(chosen)
-    else:
+    if not (is_here(chosen.image) and is_here(chosen.table)):
         _download(chosen)
     return (
         f"{chosen.full_name} in {chosen.space}: {chosen.image}\nPlease cite {entry.citation}; licence {entry.licence}"
     )
 
 
-def _require_sound(chosen: Chosen) -> None:
-    """Refuse files that are here already and no atlas, such as those of a fetch that was killed."""
-    from bids_flex.signal import load_atlas
-
-    try:
-        load_atlas(chosen.full_name, space=chosen.space)
-    except DatasetFileError as error:
-        raise DatasetFileError(f"{error} (remove the file first: what is here is not fetched)") from error
-
-
 def _download(chosen: Chosen) -> None:
     """Ask TemplateFlow's client for the two files; nothing else in bids_flex touches a network."""
-    from bids_flex.signal import load_atlas
     from bids_flex.signal.registry import is_here, templateflow_home
 
     home = templateflow_home()
-    both = (chosen.image, chosen.table)
-    wanted = [file for file in both if not is_here(file)]
     failed: Exception | None = None
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -113,14 +98,8 @@ def _download(chosen: Chosen) -> None:
         client.get(chosen.space, desc=desc, resolution=None, extension=".tsv", **named)
     except Exception as error:  # noqa: BLE001 - the client hands on whatever its network library raises
         failed = error
-    try:
-        load_atlas(chosen.full_name, space=chosen.space)
-    except BidsFlexError as error:
-        failed = failed or (error if all(map(is_here, both)) else None)
-        # half a file, or a network's page instead of one, would pass for the atlas in the next call
-        for file in filter(is_here, wanted):
-            file.write_bytes(b"")
-        files = "\n".join(f"    {file.relative_to(home)}" for file in both if not is_here(file))
+    if not (is_here(chosen.image) and is_here(chosen.table)):
+        files = "\n".join(f"    {file.relative_to(home)}" for file in (chosen.image, chosen.table))
         why = f" ({type(failed).__name__}: {failed})" if failed else ""
         raise MissingInputError(
             f"{chosen.full_name} could not be fetched into {home}{why}: run this where there is a network and "

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_flex.content import why_too_wide
+from bids_flex.content import why_ragged, why_too_wide
 from bids_flex.errors import RunError
 from bids_flex.signal.atlas_files import check_content, few
 from bids_flex.signal.cifti import open_series
@@ -98,6 +97,8 @@ def _read_text(path: Path) -> Table:
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         first = file.readline().rstrip("\r\n").split("\t")
     named = _is_header(first)
+    if told := why_ragged(path, named=named):
+        raise RunError(told)
     try:
         table = pd.read_csv(path, sep="\t", header=0 if named else None, na_values=["n/a"], encoding="utf-8-sig")
         values = table.to_numpy(dtype=np.float64)
@@ -106,8 +107,7 @@ def _read_text(path: Path) -> Table:
     if values.size == 0:
         raise RunError(f"{path.name} holds no series: restore the file")
     labels = tuple(name.strip() for name in first) if named and not _counts(first) else ()
-    if len(set(labels)) < len(labels):
-        twice = [name for name, count in Counter(labels).items() if count > 1]
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
         raise RunError(f"{path.name} has two columns of one name: {few(twice)}")
     return Table(values, labels, 0.0)
 
