@@ -189,7 +189,13 @@ def read_displacement(path: Path, volumes: int) -> tuple[Floats, str]:
             f"{path.name} has {len(values)} rows and the run has {volumes} volumes: they do not belong together, and "
             "motion is not known"
         )
-    return values, "" if np.isfinite(values).any() else f"{path.name} has no value of {FD}: motion is not known"
+    if not np.isfinite(values).any():
+        return values, f"{path.name} has no value of {FD}: motion is not known"
+    # before the first volume there is nothing that a head could have moved from
+    if (holes := np.flatnonzero(np.isnan(values[1:])) + 2).size:
+        more = f" and {holes.size - 1} others" if holes.size > 1 else ""
+        return values, f"{path.name} has no value of {FD} in row {holes[0]}{more}: the mean is that of the rest"
+    return values, ""
 
 
 def arrange(

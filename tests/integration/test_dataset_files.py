@@ -48,7 +48,7 @@ RUN = "sub-01_task-rest"
 SECONDS = 600
 KINDS = {
     ".dtseries.nii": "(*_bold.dtseries.nii)",
-    "_timeseries.tsv": "/*_timeseries.tsv or",
+    "_timeseries.tsv": "*_timeseries.tsv",
     "_motion.tsv": "(_motion.tsv)",
     "_outliers.tsv": "(_outliers.tsv)",
 }

@@ -103,6 +103,15 @@ def test_motion_that_does_not_fit_is_unknown_and_told(tmp_path, values, name, to
     assert np.isnan(fd).all()
 
 
+def test_holes_in_motion_are_told(tmp_path):
+    values = np.array([np.nan, 0.1, np.nan, 0.3, np.nan])[:, None]
+    fd, why = read_displacement(write(tmp_path / "m.tsv", values, ["framewise_displacement"]), 5)
+    np.testing.assert_array_equal(fd, values[:, 0])
+    assert why.startswith("m.tsv has no value of framewise_displacement in row 3 and 1 others:")
+    # the first volume has none
+    assert read_displacement(write(tmp_path / "m.tsv", values[:2], ["framewise_displacement"]), 2)[1] == ""
+
+
 @pytest.mark.parametrize("value", [np.inf, -0.1])
 def test_motion_that_cannot_be_is_refused(tmp_path, value):
     moved = write(tmp_path / "m.tsv", np.array([[0.1], [value]]), ["framewise_displacement"], missing="n/a")
