@@ -358,10 +358,11 @@ def _nested(name: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 - an optio
 def _merge(table: dict[str, Any], other: dict[str, Any]) -> None:
     """Lay one nested table over another, in place."""
     for name, value in other.items():
-        if isinstance(value, dict) and isinstance(table.get(name), dict):
-            _merge(table[name], value)
-        else:
+        if not isinstance(value, dict):
             table[name] = value
+        # what a file gives in place of a table stays, to be refused; options would cover it up
+        elif isinstance(table.setdefault(name, {}), dict):
+            _merge(table[name], value)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -299,6 +299,14 @@ def from_dict(kind: type[T], table: dict[str, Any], where: str) -> T:
     return kind(**{name: _value(hints[name], item, f"{where}: {name}") for name, item in table.items()})
 
 
+def _duration(text: str, where: str) -> Duration:
+    """Read a duration; say which setting is none."""
+    try:
+        return Duration.parse(text)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
 def _value(hint: Any, item: Any, where: str) -> Any:  # noqa: PLR0911 - one line for each kind of setting
     """Check one value against the type that its setting declares."""
     origin, options = typing.get_origin(hint), typing.get_args(hint)
@@ -314,7 +322,7 @@ def _value(hint: Any, item: Any, where: str) -> Any:  # noqa: PLR0911 - one line
     if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(item, dict):
         return from_dict(hint, item, where)
     if hint is Duration and isinstance(item, str):
-        return Duration.parse(item)
+        return _duration(item, where)
     if hint is Path and isinstance(item, str):
         return Path(item)
     if hint is float and isinstance(item, int) and not isinstance(item, bool):

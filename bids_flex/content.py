@@ -51,6 +51,11 @@ def unreadable() -> tuple[type[Exception], ...]:
     return (*named, ArithmeticError, LookupError, OSError, EOFError, ValueError)
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether anything has this name: a link to nowhere or a folder is no file, but somebody meant one."""
+    return path.exists() or path.is_symlink()
+
+
 def why_absent(path: Path) -> str | None:
     """Tell a file from what stands for it: nothing, a dangling link, a pointer of git-annex or git LFS.
 
@@ -62,7 +67,8 @@ def why_absent(path: Path) -> str | None:
     if path.is_symlink() and not path.exists():
         return f"{path}: the content is not here (a dangling link): datalad get {path}"
     if not path.is_file():
-        return f"{path} does not exist; check the path"
+        is_folder = f"{path} is a folder, not a file: move it away, or restore the file"
+        return is_folder if path.is_dir() else f"{path} does not exist; check the path"
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -123,8 +129,15 @@ def why_too_wide(path: Path) -> str | None:
     return None
 
 
-def why_ragged(path: Path) -> str | None:
+def why_ragged(path: Path, *, named: bool = True) -> str | None:
     """Tell a table that was cut within a line, or spoilt: readers would fill up what is missing, and rename columns.
+
+    Parameters
+    ----------
+    path : Path
+        The table, of values between tabulators.
+    named : bool
+        Whether its first line holds names.
 
     Returns
     -------
@@ -136,14 +149,15 @@ def why_ragged(path: Path) -> str | None:
         return f"{path} holds NUL bytes: it is damaged, or not saved as UTF-8"
     lines = content.splitlines()
     names = lines[0].split(b"\t") if lines else []
-    if twice := {name for name in names if names.count(name) > 1}:
+    if named and (twice := {name for name in names if names.count(name) > 1}):
         told = ", ".join(sorted(name.decode(errors="replace") for name in twice))
         return f"{path} has more than one column {told}: rename or remove one"
     for number, line in enumerate(lines, start=1):
         found = line.count(b"\t") + 1
         # a value in quotes may hold tabs and ends of lines
         if line.strip() and found != len(names) and b'"' not in content:
-            return f"{path}: line {number} has {found} values, the first line has {len(names)} names: correct it"
+            first = f"{len(names)} {'names' if named else 'values'}"
+            return f"{path}: line {number} has {found} values, the first line has {first}: correct it"
     return None
 
 

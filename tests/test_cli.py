@@ -49,6 +49,13 @@ def test_an_unknown_preset_in_a_file_is_refused(tmp_path):
         parse_config([*HERE, "--config-file", str(file)])
 
 
+@pytest.mark.parametrize("written", ['science = "x"', "science = [[]]", '[science]\natlas = "x"'])
+def test_what_a_file_gives_in_place_of_a_table_is_not_covered_up_by_options(tmp_path, written):
+    (file := tmp_path / "settings.toml").write_text(written)
+    with pytest.raises(UsageError, match=r"settings\.toml: science: .*is not of the kind"):
+        parse_config([*HERE, "--config-file", str(file), "--atlas", "Tian-S1"])
+
+
 @pytest.mark.parametrize("label", ["../x", "a b", "sub-", "*"])
 def test_what_is_no_label_is_refused(label, capsys):
     with pytest.raises(SystemExit, match="2"):

@@ -74,7 +74,7 @@ def test_a_sweep_survives_its_own_configuration_file():
         ({"colour": 1}, "no such setting: colour"),
         ({"science": {"prior": {"shape": "round"}}}, "science: prior: shape: 'round' is none of"),
         ({"science": {"denoise": {"low_pass_hz": "fast"}}}, "low_pass_hz: 'fast' is not of the kind float"),
-        ({"science": {"prior": {"window": "1 minute"}}}, "is not a duration"),
+        ({"science": {"prior": {"window": "1 minute"}}}, "toml: science: prior: window: '1 minute' is not a dur"),
         ({"science": {"engines": ["prior", "posterior"]}}, "engines: 'posterior' is none of 'prior', 'multilayer'"),
         ({"science": {"multilayer": {"modularity_null": "none"}}}, "modularity_null: 'none' is none of 'ng', 'signed'"),
         ({"science": {"multilayer": {"sweep": {"gammas": 1.0}}}}, "sweep: gammas: 1.0 is not of the kind"),

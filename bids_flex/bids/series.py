@@ -16,7 +16,7 @@ from bids_flex.bids.names import entities_of, join_entities
 from bids_flex.bids.roots import list_participants, named_root
 from bids_flex.bids.selection import read_filter, read_space, why_not
 from bids_flex.errors import MissingInputError, NoMatchError, NotBidsError, RunError, UsageError
-from bids_flex.signal import read_table
+from bids_flex.signal import read_displacement, read_mask, read_table
 
 if TYPE_CHECKING:
     from bids_flex.bids.index import Index
@@ -225,9 +225,21 @@ def _complete(index: Index, table: Path, bids_dir: Path) -> tuple[Run, tuple[str
         root=index.root,
         tr_s=_tr(index, table, content.tr_s, bids_dir),
         volumes=len(content.values),
-        notes=() if mask else ("no temporal mask beside the series: only rows of n/a count as censored",),
+        notes=_notes(mask, motion, len(content.values)),
     )
     return run, content.labels
+
+
+def _notes(mask: Path | None, motion: Path | None, rows: int) -> tuple[str, ...]:
+    """Say what is not known of a run for want of a mask, or of a table of motion that fits."""
+    told = []
+    if mask is None:
+        told.append("no temporal mask (_outliers.tsv) beside the series: only rows of n/a count as censored")
+    if motion is None:
+        told.append("no table of motion (_motion.tsv) beside the series: motion is not known")
+    elif why := read_displacement(motion, rows if mask is None else len(read_mask(mask)))[1]:
+        told.append(why)
+    return tuple(told)
 
 
 def _companion(index: Index, source: str, ending: str) -> Path | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.bids.results import read_sidecar
-from bids_flex.content import is_deep, why_ragged, why_too_wide
+from bids_flex.content import is_deep, is_there, why_absent, why_ragged, why_too_wide
 from bids_flex.errors import DatasetFileError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def read_people_tables(bids_dir: Path, participants: Iterable[str]) -> tuple[Peo
         When one is no table, lacks the columns that name its rows, or names a row twice.
     """
     found = []
-    if (path := bids_dir / "participants.tsv").is_file():
+    if is_there(path := bids_dir / "participants.tsv"):
         found.append(read_people_table(path, "participants", ("participant_id",)))
     if (sessions := _sessions(bids_dir, participants)) is not None:
         found.append(sessions)
@@ -86,6 +86,8 @@ def _text(path: Path) -> pd.DataFrame:
     """Read a table of tab-separated text."""
     import pandas as pd
 
+    if told := why_absent(path):
+        raise DatasetFileError(told)
     try:
         if told := why_too_wide(path):
             raise DatasetFileError(f"{told}: it is no table of people")
@@ -114,8 +116,11 @@ def _labelled(rows: pd.DataFrame) -> pd.DataFrame:
 def _dictionary(path: Path) -> dict[str, dict[str, Any]]:
     """Read what a table's columns mean; a sidecar that is there must be readable."""
     sidecar = path.with_suffix(".json")
-    if not sidecar.is_file():
+    if not is_there(sidecar):
         return {}
+    # levels decide whether a column is numbers or groups: without them, results would be others
+    if why := why_absent(sidecar):
+        raise DatasetFileError(why)
     told = read_sidecar(sidecar)
     if told is None or is_deep(told):
         raise DatasetFileError(f"{sidecar} is not JSON with a data dictionary: correct it or move it away")
@@ -139,19 +144,16 @@ def _sessions(bids_dir: Path, participants: Iterable[str]) -> PeopleTable | None
     """Bring the sessions' tables together: one at the top, and one in each participant's folder."""
     import pandas as pd
 
-    parts: list[PeopleTable] = []
     described: dict[str, dict[str, Any]] = {}
     files: list[str] = []
-    # a link whose content is not here is told, when it is read
-    if (top := bids_dir / "sessions.tsv").is_file() or top.is_symlink():
+    parts: list[PeopleTable] = []
+    if is_there(top := bids_dir / "sessions.tsv"):
         parts.append(read_people_table(top, "sessions", ("participant_id", "session_id")))
-    elif top.with_suffix(".json").is_file():
+    else:
         # a dictionary at the top serves the tables below it
         described |= _dictionary(top)
-    for name in participants:
-        path = bids_dir / name / f"{name}_sessions.tsv"
-        if path.is_file() or path.is_symlink():
-            parts.append(_own_sessions(path, name))
+    own = ((bids_dir / name / f"{name}_sessions.tsv", name) for name in participants)
+    parts += [_own_sessions(path, name) for path, name in own if is_there(path)]
     for part in parts:
         described |= part.described
         files.append(part.where)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_flex.content import unreadable, why_too_large
+from bids_flex.content import MOST_VOXELS, unreadable, why_too_large
 from bids_flex.errors import DatasetFileError, RunError
 from bids_flex.signal.atlas_files import (
     Regions,
@@ -105,7 +106,26 @@ def _open(path: Path, kind: type[Exception]) -> tuple[Any, list[Any]]:
     described = tuple(len(axis) for axis in axes)
     if described != image.shape:
         raise kind(f"{path.name} describes {described} values and holds {image.shape}: copy the file again")
+    for axis in axes:
+        if isinstance(axis, nib.cifti2.BrainModelAxis) and (told := _why_no_places(axis)):
+            raise kind(f"{path.name} lists {told}: copy the file again")
     return image, axes
+
+
+def _why_no_places(axis: Any) -> str | None:  # noqa: ANN401 - nibabel has no types
+    """Tell greyordinates that are no places of a brain: one that is listed twice would count twice in its region."""
+    for name, count in axis.nvertices.items():
+        vertices = axis.vertex[axis.name == name]
+        if count > MOST_VOXELS or vertices.max(initial=0) >= count:
+            return f"vertex {vertices.max(initial=0)} of {count:,} of {name}"
+        if np.unique(vertices).size < len(vertices):
+            return f"a vertex of {name} twice"
+    if not (inside := axis.volume_mask).any():
+        return None
+    voxels, shape = axis.voxel[inside], tuple(axis.volume_shape)
+    if prod(shape) > MOST_VOXELS or (voxels >= shape).any():
+        return f"voxel {tuple(voxels.max(axis=0).tolist())} of a volume of {shape}"
+    return "a voxel twice" if np.unique(np.ravel_multi_index(voxels.T, shape)).size < len(voxels) else None
 
 
 def open_series(path: Path) -> tuple[Any, Any, float]:

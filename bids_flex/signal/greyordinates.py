@@ -97,22 +97,18 @@ def _means(image: Any, places: NDArray[np.int64], regions: int) -> tuple[Floats,
 def _carry_over(labels: NDArray[np.int64], atlas: Any, images: Any, what: str) -> NDArray[np.int64]:  # noqa: ANN401
     """Find, for every greyordinate of the images, its label in an atlas that may have more or fewer of them."""
     drawn = np.zeros(len(images), dtype=np.int64)
-    surfaces = {name: (part, model) for name, part, model in atlas.iter_structures() if name in atlas.nvertices}
-    for name, part, model in images.iter_structures():
-        if name not in images.nvertices or name not in surfaces:
-            continue
-        theirs, ours = atlas.nvertices[name], images.nvertices[name]
+    for name, ours in images.nvertices.items():
+        theirs = atlas.nvertices.get(name, ours)
         if theirs != ours:
             raise RunError(
                 f"{what} have {theirs} and {ours} vertices on {name}: choose an atlas of the images' density "
                 "(91k: 32492 vertices, 170k: 59292)"
             )
-        for vertices in (surfaces[name][1].vertex, model.vertex):
-            if np.unique(vertices).size != len(vertices):
-                raise RunError(f"{what}: one of them lists a vertex on {name} twice: copy the files again")
+        # a structure need not stand in one stretch of the file
+        there, here = atlas.name == name, images.name == name
         whole = np.zeros(ours, dtype=np.int64)
-        whole[surfaces[name][1].vertex] = labels[surfaces[name][0]]
-        drawn[part] = whole[model.vertex]
+        whole[atlas.vertex[there]] = labels[there]
+        drawn[here] = whole[images.vertex[here]]
     if atlas.volume_mask.any() and images.volume_mask.any():
         _carry_voxels(labels, atlas, images, drawn, what)
     return drawn

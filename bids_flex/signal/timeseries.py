@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_flex.content import why_too_wide
+from bids_flex.content import why_ragged, why_too_wide
 from bids_flex.errors import RunError
 from bids_flex.signal.atlas_files import check_content, few
 from bids_flex.signal.cifti import open_series
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from bids_flex.signal.atlas import Atlas
 
     Floats = NDArray[np.float64]
+
+FD = "framewise_displacement"
+"""Its column in tables of motion."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +97,8 @@ def _read_text(path: Path) -> Table:
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         first = file.readline().rstrip("\r\n").split("\t")
     named = _is_header(first)
+    if told := why_ragged(path, named=named):
+        raise RunError(told)
     try:
         table = pd.read_csv(path, sep="\t", header=0 if named else None, na_values=["n/a"], encoding="utf-8-sig")
         values = table.to_numpy(dtype=np.float64)
@@ -103,8 +107,7 @@ def _read_text(path: Path) -> Table:
     if values.size == 0:
         raise RunError(f"{path.name} holds no series: restore the file")
     labels = tuple(name.strip() for name in first) if named and not _counts(first) else ()
-    if len(set(labels)) < len(labels):
-        twice = [name for name, count in Counter(labels).items() if count > 1]
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
         raise RunError(f"{path.name} has two columns of one name: {few(twice)}")
     return Table(values, labels, 0.0)
 
@@ -149,12 +152,50 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     return np.asarray(~(table == 1).any(axis=1))
 
 
-def read_displacement(path: Path) -> Floats:
-    """Read framewise displacement in mm from a table of motion (``_motion.tsv``); empty when it has none."""
+def read_displacement(path: Path, volumes: int) -> tuple[Floats, str]:
+    """Read framewise displacement in mm from a table of motion (``_motion.tsv``).
+
+    Parameters
+    ----------
+    path : Path
+        The table.
+    volumes : int
+        Of the whole run.
+
+    Returns
+    -------
+    ndarray, shape (volumes,)
+        NaN where it is not known: in all volumes, when the table does not fit.
+    str
+        Why it does not fit; empty when it does.
+
+    Raises
+    ------
+    RunError
+        When it is no table of numbers, or no motion can be what stands in it.
+    """
     table = read_table(path)
-    if "framewise_displacement" not in table.labels:
-        return np.empty(0)
-    return table.values[:, table.labels.index("framewise_displacement")]
+    unknown = np.full(volumes, np.nan)
+    if FD not in table.labels:
+        return unknown, f"{path.name} has no column {FD}: motion is not known"
+    values = table.values[:, table.labels.index(FD)]
+    odd = np.flatnonzero(np.isinf(values) | (values < 0))
+    if odd.size:
+        raise RunError(
+            f"{path.name}: {FD} is {values[odd[0]]:g} in row {odd[0] + 1}, which no motion can be: restore the file"
+        )
+    if len(values) != volumes:
+        return unknown, (
+            f"{path.name} has {len(values)} rows and the run has {volumes} volumes: they do not belong together, and "
+            "motion is not known"
+        )
+    if not np.isfinite(values).any():
+        return values, f"{path.name} has no value of {FD}: motion is not known"
+    # before the first volume there is nothing that a head could have moved from
+    if (holes := np.flatnonzero(np.isnan(values[1:])) + 2).size:
+        more = f" and {holes.size - 1} others" if holes.size > 1 else ""
+        return values, f"{path.name} has no value of {FD} in row {holes[0]}{more}: the mean is that of the rest"
+    return values, ""
 
 
 def arrange(
@@ -176,7 +217,7 @@ def arrange(
     keep : ndarray of bool, shape (T,), optional
         Temporal mask of the whole run: as long as the table, or with as many kept volumes as the table has rows.
     fd : ndarray, shape (T,), optional
-        Framewise displacement of the whole run in mm.
+        Framewise displacement of the whole run in mm, as long as the mask or, without one, the table.
 
     Raises
     ------
@@ -197,7 +238,7 @@ def arrange(
         raise RunError(f"no region of {name} is usable; the first, {poor[0][0]}, {poor[0][1]}")
     for label, _ in poor:
         values[:, atlas.labels.index(label)] = np.nan
-    known = fd if fd is not None and len(fd) == len(kept) else np.full(len(kept), np.nan)
+    known = np.full(len(kept), np.nan) if fd is None else fd
     return ForeignSeries(values, kept, known, poor)
 
 

@@ -193,8 +193,9 @@ def _node(
 def _instruction(given: Any, here: str) -> Instruction:  # noqa: ANN401 - any JSON
     """Read one transformation."""
     name = given.get("Name") if isinstance(given, dict) else None
-    if name not in INSTRUCTIONS:
-        raise DatasetFileError(f"{here}: transformation {name!r} is not known; there are {', '.join(INSTRUCTIONS)}")
+    if not isinstance(name, str) or name not in INSTRUCTIONS:
+        told = f"transformation {brief(name)} is not known; there are {', '.join(INSTRUCTIONS)}"
+        raise DatasetFileError(f"{here}: {told}")
     if unknown := sorted(set(given) - INSTRUCTIONS[name] - {"Name"}):
         raise DatasetFileError(f"{here}: {name} knows no {', '.join(unknown)}")
     inputs = given.get("Input")

@@ -19,7 +19,7 @@ from bids_flex.workflows.terminal import Board, live
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bids_flex.bids.inputs import Runs
+    from bids_flex.bids.inputs import Run, Runs
     from bids_flex.config import AtlasSettings, Config, Science
     from bids_flex.interrupts import Interrupts
     from bids_flex.signal import Atlas, Strategy
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from bids_flex.workflows.stages import Job
 
 LOG = logging.getLogger("bids_flex")
+
+SHOWN = 3
+"""Runs that are named in the log of many with the same note."""
 
 
 def make_jobs(config: Config) -> tuple[list[Job], Runs]:
@@ -134,6 +137,7 @@ def analyse(
     todo = [jobs for jobs in runs if jobs[0].run.name not in without]
     for jobs in todo:
         private_folder(work_dir / jobs[0].run.name)
+    _tell_notes([jobs[0].run for jobs in todo])
     LOG.info("%d runs to analyse, %d at a time; intermediate files in %s", len(todo), share.parallel, work_dir)
     if todo:
         LOG.info("a run may need about %.0f MB of memory; %.0f MB may be used", share.need_mb, share.allowed_mb)
@@ -157,3 +161,14 @@ def analyse(
             at=board.at,
             check=interrupts.check,
         )
+
+
+def _tell_notes(runs: Sequence[Run]) -> None:
+    """Say in the log what the sidecars of runs will note of their inputs; runs with the same note share a line."""
+    noted: dict[str, list[str]] = {}
+    for run in runs:
+        for note in run.notes:
+            noted.setdefault(note, []).append(run.name)
+    for note, names in noted.items():
+        more = f" and {len(names) - SHOWN} more runs" if len(names) > SHOWN else ""
+        LOG.warning("%s%s: %s", ", ".join(names[:SHOWN]), more, note)

@@ -78,9 +78,12 @@ def clean_or_take(job: Job, parcellated: Path, folder: Path) -> Path:
 def _read(job: Job, folder: Path) -> Path:
     """Read a run's series instead of averaging images."""
     run = job.run
+    table = signal.read_table(run.bold)
     keep = signal.read_mask(run.mask) if run.mask != run.bold else None
-    fd = signal.read_displacement(run.confounds) if run.confounds != run.bold else None
-    found = signal.arrange(signal.read_table(run.bold), job.atlas, run.bold.name, keep, fd)
+    volumes = len(table.values if keep is None else keep)
+    # why it does not fit is among the notes since the run was found
+    fd = signal.read_displacement(run.confounds, volumes)[0] if run.confounds != run.bold else None
+    found = signal.arrange(table, job.atlas, run.bold.name, keep, fd)
     unknown = np.full(len(job.atlas.labels), np.nan)
     arrays = {"series": found.series, "coverage": unknown, "keep": found.keep, "fd": found.fd}
     return stages.save(folder / "parcellated.npz", arrays, {"poor": found.poor, "notes": list(run.notes)})

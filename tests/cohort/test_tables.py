@@ -1,5 +1,7 @@
 """The data set's own tables beside our measures."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -143,10 +145,23 @@ def test_bad_tables_are_named(out, bids, name, text, told):
         gather(out, bids)
 
 
-@pytest.mark.parametrize("name", ["sessions.tsv", "sub-02/sub-02_sessions.tsv"])
-def test_a_table_of_sessions_whose_content_is_elsewhere_is_named(out, bids, name):
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("nowhere")], ids=["folder", "link"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "participants.tsv",
+        "participants.json",
+        "sessions.tsv",
+        "sessions.json",
+        "sub-02/sub-02_sessions.tsv",
+        "phenotype/a.tsv",
+    ],
+)
+def test_what_has_the_name_of_a_table_or_dictionary_and_is_no_file_is_named(out, bids, name, make):
+    """A link whose content is elsewhere, or a folder: results without it would be others, and nobody would know."""
     (bids / name).parent.mkdir(exist_ok=True)
-    (bids / name).symlink_to("nowhere")
+    (bids / name).unlink(missing_ok=True)
+    make(bids / name)
     with pytest.raises(DatasetFileError, match=name):
         gather(out, bids)
 

@@ -78,20 +78,13 @@ TABLES: dict[str, Spoil] = {
 }
 
 
-def table_ways(ending: str, key: int, value: int) -> list[Corruption]:
-    """What may happen to a table whose rows are named by one column and whose numbers stand in another."""
+def table_ways(ending: str, key: int | None, value: int) -> list[Corruption]:
+    """What may happen to a table whose numbers stand in one column and whose rows are named by another, if they are."""
     cells = {
-        "an open quote": put(2, key, '"x'),
+        "an open quote": put(2, key or 0, '"x'),
         "an open quote in the header": put(0, value, '"x'),
         "a column twice": doubled(value),
-        "the key's column twice": doubled(key),
         f"{OTHER}a column without a name": put(0, value, ""),
-        "a key without a name": put(0, key, ""),
-        "another key": put(0, key, "who"),
-        "no key in a row": put(2, key, "n/a"),
-        "an empty key": put(2, key, ""),
-        f"{OTHER}a path as a key": put(2, key, "../../x"),
-        f"{OTHER}a key that is unknown": put(2, key, "sub-unknown"),
         f"{OTHER}text for a number": put(2, value, "moved"),
         f"{OTHER}infinity": put(2, value, "inf"),
         f"{OTHER}beyond all numbers": put(2, value, "1e999"),
@@ -101,7 +94,33 @@ def table_ways(ending: str, key: int, value: int) -> list[Corruption]:
         f"{OTHER}the value the same everywhere": put_all(value, "1"),
         **{f"{OTHER}bits flipped {seed}": flipped(seed, 5) for seed in range(6)},
     }
-    return ways(ending, {**TABLES, **cells})
+    return ways(ending, {**TABLES, **cells, **(_cells(value) if key is None else _keys(key))})
+
+
+def _keys(key: int) -> dict[str, Spoil]:
+    """What may happen to the column that names rows."""
+    return {
+        "the key's column twice": doubled(key),
+        "a key without a name": put(0, key, ""),
+        "another key": put(0, key, "who"),
+        "no key in a row": put(2, key, "n/a"),
+        "an empty key": put(2, key, ""),
+        f"{OTHER}a path as a key": put(2, key, "../../x"),
+        f"{OTHER}a key that is unknown": put(2, key, "sub-unknown"),
+    }
+
+
+def _cells(value: int) -> dict[str, Spoil]:
+    """What may happen to a table of numbers alone; a value that is missing is nothing wrong with it."""
+    return {
+        "another name": put(0, value, "who"),
+        f"{OTHER}no value in a row": put(2, value, "n/a"),
+        f"{OTHER}an empty value": put(2, value, ""),
+        f"{OTHER}a path as a value": put(2, value, "../../x"),
+        f"{OTHER}a number below zero": put(2, value, "-7"),
+        f"{OTHER}a row more": lines(lambda t: [*t, t[-1]]),
+        f"{OTHER}a row less": lines(lambda t: t[:-1]),
+    }
 
 
 def json_ways(ending: str) -> list[Corruption]:

@@ -132,12 +132,15 @@ def big_index(folder):
     return lambda: read_regions(folder / "x.tsv")
 
 
-def kept_atlas(folder):
-    (folder / "atlases").mkdir()
-    (folder / "atlases" / "atlas-X_dseg.tsv").write_text("index\tname\n1\ta\n")
-    (folder / "atlases" / "atlas-X_dseg.json").write_text("{}")
-    image(folder / "atlases" / "atlas-X_dseg.nii.gz", HUGE)
-    return lambda: read_atlas(folder, {"atlas": "X"})
+def kept_atlas(shape, label):
+    def attack(folder):
+        (folder / "atlases").mkdir()
+        (folder / "atlases" / "atlas-X_dseg.tsv").write_text(f"index\tname\n{label}\ta\n")
+        (folder / "atlases" / "atlas-X_dseg.json").write_text("{}")
+        image(folder / "atlases" / "atlas-X_dseg.nii.gz", shape)
+        return lambda: read_atlas(folder, {"atlas": "X"})
+
+    return attack
 
 
 def wide(read, name="x.tsv"):
@@ -189,7 +192,8 @@ BOMBS = {
     "atlas of 16 GB of zeros": (long_atlas, DatasetFileError, "4 dimensions"),
     "label 10^12 in an atlas": (big_label, DatasetFileError, "label 1000000000000; labels go up to"),
     "label 10^12 in a table": (big_index, DatasetFileError, "label 1000000000000; labels go up to"),
-    "atlas of 10^12 voxels among the outputs": (kept_atlas, DatasetFileError, "voxels, more than"),
+    "atlas of 10^12 voxels among the outputs": (kept_atlas(HUGE, 1), DatasetFileError, "voxels, more than"),
+    "label 10^12 among the outputs": (kept_atlas((1, 1, 1), 10**12), DatasetFileError, "labels above 16777215"),
     "confounds of 10^6 columns": (wide(read_confounds), RunError, "100,000 columns"),
     "series of 10^6 columns": (wide(read_table), RunError, "100,000 columns"),
     "regions of 10^6 columns": (wide(read_regions), DatasetFileError, "100,000 columns"),
@@ -208,6 +212,9 @@ BOMBS = {
     "preset that is a list": (text("c.toml", "[science]\npreset = [1]", config), UsageError, "there is no preset"),
     "strategy nested 10^5 deep": (
         text("s.toml", f"a = {DEEP}", lambda path: science.load_strategy(str(path))), DatasetFileError, "not a TOML",
+    ),
+    "strategy with a name of 10^5 parts": (
+        text("s.toml", DOTTED, lambda path: science.load_strategy(str(path))), DatasetFileError, "more than 100 dots",
     ),
     "weight of 10^9 digits": (of_model(Weights=["1e999999999"]), DatasetFileError, "no number and no fraction"),
     "weight that is no number": (of_model(Weights=["nan"]), DatasetFileError, "no number and no fraction"),

@@ -191,6 +191,8 @@ def test_one_bad_table_does_not_harm_the_others(tmp_path):
     (bids / "sub-0" / "func" / "sub-0_task-rest_atlas-A_timeseries.tsv").write_text("a\tb\n1\tx\n")
     other = bids / "sub-1" / "func" / "sub-1_task-rest_atlas-A_timeseries.tsv"
     save_table(other, make_series(1), ["other", *NAMES[1:]])
+    # motion of another run
+    save_table(bids / "sub-2" / "func" / "sub-2_task-rest_motion.tsv", [[0.1]] * 140, ["framewise_displacement"])
     table = bids / "n.tsv"
     table.write_text("index\tname\n" + "".join(f"{n}\t{name}\n" for n, name in enumerate(NAMES, start=1)))
     call = bids_flex(bids, tmp_path / "out", "participant", "--input-type", "timeseries", "--atlas-table", table, *FAST)
@@ -203,6 +205,17 @@ def test_one_bad_table_does_not_harm_the_others(tmp_path):
     }
     assert "no table of numbers and n/a" in rows.loc["sub-0_task-rest", "reason"]
     assert "columns that are no regions" in rows.loc["sub-1_task-rest", "reason"]
+    # what is not known is told: in the log, beside the quality and beside the measures
+    note = "sub-2_task-rest_motion.tsv has 140 rows and the run has 150 volumes: they do not belong together"
+    assert f"WARNING sub-2_task-rest: {note}" in " ".join(call.err.split())
+    func = tmp_path / "out" / "sub-2" / "func"
+    (quality,), (summary,) = (
+        [json.loads(path.read_text()) for path in func.glob(f"*_{end}.json")]
+        for end in ("desc-confounds_quality", "desc-prior_dynamics")
+    )
+    assert any(one.startswith(note) for one in quality["Notes"])
+    assert any(one.startswith(note) for one in summary["Warnings"])
+    assert np.isnan(summary["Quality"]["mean_fd"] or np.nan)
 
 
 def test_where_there_are_no_series(tmp_path, study):

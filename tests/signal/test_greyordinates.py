@@ -104,6 +104,61 @@ def test_another_density_or_grid_is_refused(tmp_path, atlas):
             parcellate_greyordinates(path, atlas)
 
 
+def spoilt_brain(kind):
+    """Greyordinates of which one cannot be: listed twice, or beyond its surface or volume."""
+    vertex, voxel = np.array([0, 1, 2, 3, -1, -1]), np.full((6, 3), -1)
+    voxel[4:] = [(1, 1, 1), (1, 1, 2)]
+    counts, shape = {LEFT: 4}, (4, 4, 4)
+    if kind == "a vertex twice":
+        vertex[3] = 1
+    elif kind == "a vertex beyond":
+        vertex[3] = 4
+    elif kind == "vertices without end":
+        counts[LEFT] = 10**12
+    elif kind == "a voxel twice":
+        voxel[5] = voxel[4]
+    elif kind == "a voxel beyond":
+        voxel[5, 2] = 4
+    elif kind == "voxels without end":
+        shape = (10**4,) * 3
+    return cifti2.BrainModelAxis(
+        [LEFT] * 4 + [DEEP] * 2, voxel, vertex, affine=np.eye(4), volume_shape=shape, nvertices=counts
+    )
+
+
+IMPOSSIBLE = {
+    "a vertex twice": f"lists a vertex of {LEFT} twice",
+    "a vertex beyond": f"lists vertex 4 of 4 of {LEFT}",
+    "vertices without end": f"lists vertex 3 of 1,000,000,000,000 of {LEFT}",
+    "a voxel twice": "lists a voxel twice",
+    "a voxel beyond": r"lists voxel \(1, 1, 4\) of a volume of \(4, 4, 4\)",
+    "voxels without end": r"lists voxel \(1, 1, 2\) of a volume of \(10000, 10000, 10000\)",
+}
+
+
+@pytest.mark.parametrize("kind", IMPOSSIBLE)
+def test_places_that_are_none_are_refused_in_atlas_and_images(tmp_path, kind):
+    axis, values = spoilt_brain(kind), np.array([1, 1, 2, 2, 3, 3])
+    with pytest.raises(DatasetFileError, match=f"atlas-Odd_dseg.dlabel.nii {IMPOSSIBLE[kind]}"):
+        load_atlas(str(write_labels(tmp_path / "atlas-Odd_dseg.dlabel.nii", axis, values)))
+    good = load_atlas(str(write_labels(tmp_path / "atlas-Toy_dseg.dlabel.nii", spoilt_brain(""), values)))
+    series = write_series(tmp_path / "x.dtseries.nii", axis, np.random.default_rng(0).normal(size=(20, 6)))
+    with pytest.raises(RunError, match=f"x.dtseries.nii {IMPOSSIBLE[kind]}"):
+        parcellate_greyordinates(series, good)
+
+
+def test_a_structure_may_stand_in_two_stretches(tmp_path):
+    """The first stretch of the atlas was forgotten."""
+    vertex, name = np.array([0, 1, 0, 1, 2, 3]), [LEFT, LEFT, RIGHT, RIGHT, LEFT, LEFT]
+    axis = cifti2.BrainModelAxis(name, vertex=vertex, nvertices={LEFT: 4, RIGHT: 2})
+    atlas = load_atlas(str(write_labels(tmp_path / "atlas-Toy_dseg.dlabel.nii", axis, [1, 1, 2, 2, 3, 3])))
+    values = np.random.default_rng(0).normal(size=(20, 6))
+    found = parcellate_greyordinates(write_series(tmp_path / "x.dtseries.nii", axis, values), atlas)
+    assert found.coverage.tolist() == [1.0, 1.0, 1.0]
+    expected = values.astype(np.float32).reshape(20, 3, 2).mean(axis=2)
+    np.testing.assert_allclose(found.series, expected, rtol=1e-6)
+
+
 def test_files_that_are_something_else(tmp_path, atlas):
     nifti = tmp_path / "x.nii"
     nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), dtype=np.int16), np.eye(4)), nifti)

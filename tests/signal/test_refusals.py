@@ -16,7 +16,6 @@ from bids_flex.signal import (
     load_strategy,
     named_atlas,
     parcellate_greyordinates,
-    read_displacement,
     read_table,
 )
 from bids_flex.signal.atlas_files import image_labels, read_regions
@@ -168,8 +167,17 @@ def test_series_that_do_not_fit_the_atlas(tmp_path):
 
     with pytest.raises(RunError, match="holds no series"):
         table("a\tb\n")
-    with pytest.raises(RunError, match="two columns of one name: a"):
+    with pytest.raises(RunError, match="more than one column a: rename"):
         table("a\tb\ta\n1\t2\t3\n")
+    with pytest.raises(RunError, match="two columns of one name: a"):
+        table("a\tb\ta \n1\t2\t3\n")
+    # readers would take the first values for names of rows, or fill up what is not there
+    with pytest.raises(RunError, match=r"x\.tsv: line 2 has 3 values, the first line has 2 names"):
+        table("a\tb\n1\t2\t3\n4\t5\t6\n")
+    with pytest.raises(RunError, match=r"x\.tsv: line 3 has 1 values, the first line has 2 values: correct it"):
+        table("1.5\t1.5\n1\t2\n3\n")
+    with pytest.raises(RunError, match=r"x\.tsv holds NUL bytes"):
+        table("a\tb\n1\t2\0\n")
     with pytest.raises(RunError, match="3 columns without names, and My has 2 regions"):
         arrange(table("0.5\t2.5\t3.5\n"), atlas, "x.tsv")
     with pytest.raises(RunError, match="no volume with a value"):
@@ -185,11 +193,6 @@ def test_series_that_do_not_fit_the_atlas(tmp_path):
 def test_names_of_ten_digits_and_powers_are_no_numbers_in_a_row(tmp_path):
     (tmp_path / "x.tsv").write_text(f"{'9' * 5000}\t\u00b2\n1\t2\n")
     assert read_table(tmp_path / "x.tsv").labels == ("9" * 5000, "\u00b2")
-
-
-def test_a_table_of_motion_without_displacement(tmp_path):
-    (tmp_path / "x.tsv").write_text("rmsd\n1\n")
-    assert read_displacement(tmp_path / "x.tsv").size == 0
 
 
 # --- greyordinates

@@ -1,5 +1,7 @@
 """Regional series of other programs: tables, masks, gaps, names."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,15 +76,47 @@ def test_a_temporal_mask_puts_cut_out_volumes_back(tmp_path, cut_out):
     outliers[[0, 5, 6]] = 1
     keep = read_mask(write(tmp_path / "o.tsv", outliers[:, None], ["framewise_displacement"]))
     assert np.flatnonzero(~keep).tolist() == [0, 5, 6]
-    fd = read_displacement(
-        write(tmp_path / "m.tsv", np.c_[np.zeros(12), np.arange(12)], ["trans_x", "framewise_displacement"])
-    )
+    moved = write(tmp_path / "m.tsv", np.c_[np.zeros(12), np.arange(12)], ["trans_x", "framewise_displacement"])
+    fd, why = read_displacement(moved, 12)
+    assert why == ""
     table = read_table(write(tmp_path / "a.tsv", VALUES[keep] if cut_out else VALUES, NAMES))
     found = arrange(table, named_atlas("My", NAMES), "a.tsv", keep, fd)
     np.testing.assert_array_equal(found.keep, keep)
     np.testing.assert_allclose(found.series[keep], VALUES[keep])
     assert np.isnan(found.series[~keep]).all()
     np.testing.assert_array_equal(found.fd, np.arange(12))
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "told"),
+    [
+        ([0.1] * 11, "framewise_displacement", r"^m\.tsv has 11 rows and the run has 12 volumes"),
+        ([0.1] * 13, "framewise_displacement", r"^m\.tsv has 13 rows and the run has 12 volumes"),
+        ([0.1] * 12, "rmsd", r"^m\.tsv has no column framewise_displacement"),
+        ([np.nan] * 12, "framewise_displacement", r"^m\.tsv has no value of framewise_displacement"),
+    ],
+)
+def test_motion_that_does_not_fit_is_unknown_and_told(tmp_path, values, name, told):
+    fd, why = read_displacement(write(tmp_path / "m.tsv", np.array(values)[:, None], [name]), 12)
+    assert re.search(told, why)
+    assert fd.shape == (12,)
+    assert np.isnan(fd).all()
+
+
+def test_holes_in_motion_are_told(tmp_path):
+    values = np.array([np.nan, 0.1, np.nan, 0.3, np.nan])[:, None]
+    fd, why = read_displacement(write(tmp_path / "m.tsv", values, ["framewise_displacement"]), 5)
+    np.testing.assert_array_equal(fd, values[:, 0])
+    assert why.startswith("m.tsv has no value of framewise_displacement in row 3 and 1 others:")
+    # the first volume has none
+    assert read_displacement(write(tmp_path / "m.tsv", values[:2], ["framewise_displacement"]), 2)[1] == ""
+
+
+@pytest.mark.parametrize("value", [np.inf, -0.1])
+def test_motion_that_cannot_be_is_refused(tmp_path, value):
+    moved = write(tmp_path / "m.tsv", np.array([[0.1], [value]]), ["framewise_displacement"], missing="n/a")
+    with pytest.raises(RunError, match=r"m\.tsv: framewise_displacement is (inf|-0\.1) in row 2"):
+        read_displacement(moved, 2)
 
 
 def test_a_mask_of_another_run_is_refused(tmp_path):
@@ -104,7 +138,7 @@ def test_what_is_no_table_is_refused(tmp_path):
     (tmp_path / "a.tsv").write_text("a\tb\n")
     with pytest.raises(RunError, match="holds no series"):
         read_table(tmp_path / "a.tsv")
-    with pytest.raises(RunError, match="two columns of one name: a"):
+    with pytest.raises(RunError, match="more than one column a"):
         read_table(write(tmp_path / "b.tsv", VALUES[:, :2], ["a", "a"]))
     with pytest.raises(DatasetFileError, match="have no names for their regions"):
         named_atlas("My", ())

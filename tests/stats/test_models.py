@@ -195,6 +195,8 @@ def test_every_dataset_node_is_a_model():
         ("Nodes.0.Model.Software", {"bids_flex": {"Difference": ["session"]}}, "a column and two of its levels"),
         ("Nodes.0.Model.Software", {"bids_flex": {"Blocks": 3}}, "the name of a column"),
         ("Nodes.0.Transformations.Instructions", [{"Name": "Convolve"}], "transformation 'Convolve' is not known"),
+        ("Nodes.0.Transformations.Instructions", [{"Name": []}], r"transformation \[\] is not known"),
+        ("Nodes.0.Transformations.Instructions", [{"Name": {}}], r"transformation \{\} is not known"),
         ("Nodes.0.Transformations.Instructions", [{"Name": "Factor"}], "needs Input"),
         (
             "Nodes.0.Transformations.Instructions",
