@@ -48,8 +48,8 @@ class Duration:
     unit: Literal["s", "volumes", "windows"]
 
     @classmethod
-    def parse(cls, text: str) -> Duration:
-        """Read ``60s``, ``1.5s``, ``27vol`` or ``half``.
+    def parse(cls, text: str, where: str = "") -> Duration:
+        """Read ``60s``, ``1.5s``, ``27vol`` or ``half``; messages begin with where it stands.
 
         Raises
         ------
@@ -60,10 +60,10 @@ class Duration:
             return HALF
         found = _DURATION.fullmatch(text.strip())
         if found is None:
-            raise UsageError(f"{text!r} is not a duration: write seconds as 60s or volumes as 27vol")
+            raise UsageError(f"{where}{text!r} is not a duration: write seconds as 60s or volumes as 27vol")
         value = float(found[1])
         if value == 0 or (found[2] == "vol" and not value.is_integer()):
-            raise UsageError(f"{text!r} is not a duration: it must be above zero, and volumes must be whole")
+            raise UsageError(f"{where}{text!r} is not a duration: it must be above zero, and volumes must be whole")
         return cls(value, "s" if found[2] == "s" else "volumes")
 
     def __str__(self) -> str:
@@ -299,14 +299,6 @@ def from_dict(kind: type[T], table: dict[str, Any], where: str) -> T:
     return kind(**{name: _value(hints[name], item, f"{where}: {name}") for name, item in table.items()})
 
 
-def _duration(text: str, where: str) -> Duration:
-    """Read a duration; say which setting is none."""
-    try:
-        return Duration.parse(text)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from error
-
-
 def _value(hint: Any, item: Any, where: str) -> Any:  # noqa: PLR0911 - one line for each kind of setting
     """Check one value against the type that its setting declares."""
     origin, options = typing.get_origin(hint), typing.get_args(hint)
@@ -322,7 +314,7 @@ def _value(hint: Any, item: Any, where: str) -> Any:  # noqa: PLR0911 - one line
     if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(item, dict):
         return from_dict(hint, item, where)
     if hint is Duration and isinstance(item, str):
-        return _duration(item, where)
+        return Duration.parse(item, f"{where}: ")
     if hint is Path and isinstance(item, str):
         return Path(item)
     if hint is float and isinstance(item, int) and not isinstance(item, bool):
