@@ -1,6 +1,5 @@
 """The loop over surrogates, and observed values beside null ones."""
 
-import _thread
 import itertools
 import signal
 import threading
@@ -157,7 +156,7 @@ def test_an_interruption_cancels_what_waits(pool):
         assert pool.full.wait(60)
         # exactly one of the threads draws the third number
         if (mine := next(number)) == 3:
-            _thread.interrupt_main()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         if mine >= 3:
             assert pool.ended.wait(60)
         return {"x": 0.0}
