@@ -222,8 +222,8 @@ def test_the_group_runs_on_five_when_all_six_have_ended(cluster, place, array):
     (group,) = cluster.ended(array[1]).values()
     assert group["ExitCode"] == "0:0"
     assert group["StartTime"] >= max(job["EndTime"] for job in cluster.ended(array[0]).values())
-    assert people(place.out / "group" / "participants_dynamics.tsv") == ["01", "02", "03", "05", "06"]
-    assert people(place.out / "group" / "participants_leftout.tsv") == ["04"]
+    assert people(place.out / "group" / "participants_dynamics.tsv") == [f"sub-0{n}" for n in (1, 2, 3, 5, 6)]
+    assert people(place.out / "group" / "participants_leftout.tsv") == ["sub-04"]
 
 
 def test_numbers_are_those_of_a_plain_call(place, array, outside):
@@ -238,7 +238,7 @@ def test_the_one_that_was_broken_is_done_again_alone(cluster, place, array):
     cluster.wait()
     assert {task: job["ExitCode"] for task, job in cluster.ended(again).items()} == {4: "0:0"}
     assert cluster.ended(group)[0]["ExitCode"] == "0:0"
-    assert people(place.out / "group" / "participants_dynamics.tsv") == ["01", "02", "03", "04", "05", "06"]
+    assert people(place.out / "group" / "participants_dynamics.tsv") == [f"sub-0{n}" for n in range(1, 7)]
     after = files(place.out, "sub-*/**/*")
     assert {name: content for name, content in after.items() if not name.startswith("sub-04")} == before
 
