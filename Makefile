@@ -92,7 +92,7 @@ test-slow: env
 cluster-check: env
 	@$(BIN)/python -m pytest -q -m cluster tests/cluster
 
-# half a minute: only the tests of the science, which reach it without the rest of the house
+# a minute: only the tests of the science, which reach it without the rest of the house
 coverage: env
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not slow and not cluster and not container" $(SCIENCE:%=tests/%) $(SCIENCE:%=--cov=bids_flex.%) \
 	  --cov-report=term-missing:skip-covered --cov-report=json:build/coverage.json
