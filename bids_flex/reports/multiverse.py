@@ -127,7 +127,7 @@ def _model(folder: Path, stem: str, choices: Sequence[str], crash_dir: Path) -> 
                 one[(one["measure"] == test["measure"]) & (one["contrast"] == test["contrast"])]
                 for one in (curve, influence)
             )
-            found["curves"].append(_curve(folder, f"{stem}", place, test, rows, parts, choices, crash_dir))
+            found["curves"].append(_curve(folder, stem, place, test, rows, parts, choices, crash_dir))
             found["data"].append(_data(found["name"], test, rows, choices))
     except (BidsFlexError, KeyError) as error:
         found["error"] = f"the tables of this model are not whole ({error}): run the group level again"
@@ -174,12 +174,13 @@ def _curve(
 
 def _said(test: dict[str, Any]) -> str:
     """Say in words what the tests of a curve found."""
+    direction = "one direction" if test["sign"] == "neither" else f"the {test['sign']} direction"
     return (
         f"{test['specifications']:.0f} of {test['universes']:.0f} universes have a result. Their median effect is g = "
         f"{test['median']:.2f} (95 % of the permutations: {test['median_low']:.2f} to {test['median_high']:.2f}; p = "
-        f"{test['p_median']:.3f}). {test['share']:.0%} are significant in the {test['sign']} direction (in the "
+        f"{test['p_median']:.3f}). {test['share']:.0%} are significant in {direction} (in the "
         f"permutations {test['share_null']:.0%} on average; p = {test['p_share']:.3f})."
-    ).replace("in the neither direction", "in one direction")
+    )
 
 
 def _data(model: str, test: dict[str, Any], rows: pd.DataFrame, choices: Sequence[str]) -> dict[str, Any]:
@@ -189,6 +190,5 @@ def _data(model: str, test: dict[str, Any], rows: pd.DataFrame, choices: Sequenc
     for row in _records(rows):
         point = {name: None if np.isnan(row[name]) else round(float(row[name]), DIGITS) for name in columns}
         levels = [row[name] if isinstance(row[name], str) else "" for name in choices]
-        reason = row["reason"] if isinstance(row["reason"], str) else ""
-        points.append({"universe": row["universe"], "levels": levels, "reason": reason, **point})
+        points.append({"universe": row["universe"], "levels": levels, **point})
     return {"name": f"{model}: {test['measure'].replace('_', ' ')}, {test['contrast']}", "points": points}
