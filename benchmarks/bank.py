@@ -35,6 +35,8 @@ NOISE = {"quiet": (1.5, 0.5), "noisy": (1.0, 0.5), "slow": (1.5, 0.9)}
 MINUTES = (5, 10, 20, 30)
 ARTEFACT = 0.5
 THERMAL = 0.3
+LEVELS = {"": slice(None), " of a network": slice(REGIONS // 7), " of a region": slice(1)}
+"""Regions that an outcome is the mean of: all, the first network's ten, or the first one alone."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,12 @@ def person(cell: Condition, number: int, sizes: Sizes) -> dict[str, float]:
     halves, motion = simulate(cell, rate, rng)
     fd = framewise_displacement(motion)
     keep = ~(fd > 0.5)
-    whole, *parts = (signal.clean_series(x, expanded(motion), keep, TR_S) for x in (halves.mean(axis=0), *halves))
-    ways = _ways(keep)
-    observed, fc = _measured(whole.series, ways, sizes.restarts, seed=number)
-    labels = [_prior(dynamics.windowed_connectivity(part.series, ways[0])) for part in parts]
+    # cleaning is linear and knows no other region, so that the mean of clean halves is the clean mean
+    both = signal.clean_series(np.hstack([*halves]), expanded(motion), keep, TR_S)
+    parts = np.split(both.series, 2, axis=1)
+    ways, whole = _ways(keep), np.mean(parts, axis=0)
+    observed, fc = _measured(whole, ways, sizes.restarts, seed=number)
+    labels = [_prior(dynamics.windowed_connectivity(part, ways[0])) for part in parts]
     split = dynamics.split_half_flexibility(*labels, ways[0].starts, ways[0].length, ways[0].step)
     there = fc[np.isfinite(fc)]
     told = {
@@ -117,12 +121,13 @@ def person(cell: Condition, number: int, sizes: Sizes) -> dict[str, float]:
         "mean_fd": float(np.nanmean(fd)),
         "share_kept": float(keep.mean()),
         "mean_absolute_r": float(np.abs(there).mean()),
-        "lag1": float(np.nanmean(lag1_autocorrelation(whole.series))),
+        "lag1": float(np.nanmean(lag1_autocorrelation(whole))),
         **observed,
         "split-half": float(np.nanmean(split)),
     }
     if number < sizes.held:
-        told |= _held(whole, keep, ways, sizes, number)
+        unfiltered = np.mean(np.split(both.unfiltered, 2, axis=1), axis=0)
+        told |= _held(whole, unfiltered, keep, ways, sizes, number)
     return told
 
 
@@ -145,35 +150,36 @@ def _measured(
     first = _prior(dynamics.windowed_connectivity(series, ways[0]))
     fc = dynamics.windowed_connectivity(series, ways[1])
     second = dynamics.multilayer_communities(fc, restarts=restarts, seed=seed, threads=1).labels
-    return {
-        "prior F": float(dynamics.flexibility(first, ways[0].pairs).mean()),
+    found = {
         "prior P": float(dynamics.promiscuity(first, 7).mean()),
-        "multilayer F": float(dynamics.flexibility(second, ways[1].pairs).mean()),
         "multilayer P": float(dynamics.promiscuity(second).mean()),
-    }, fc
+    }
+    for engine, labels, way in (("prior", first, ways[0]), ("multilayer", second, ways[1])):
+        # (N,) or, for multilayer, (restarts, N)
+        each = dynamics.flexibility(labels, way.pairs)
+        found |= {f"{engine} F{level}": float(each[..., where].mean()) for level, where in LEVELS.items()}
+    return found, fc
 
 
 def _held(
-    whole: signal.Cleaned,
+    whole: np.ndarray,
+    unfiltered: np.ndarray,
     keep: np.ndarray,
     ways: tuple[dynamics.WindowPlan, dynamics.WindowPlan],
     sizes: Sizes,
     number: int,
 ) -> dict[str, float]:
-    """Hold global flexibility of both engines against surrogates, searched as often as the observed run."""
-    refilter = signal.Refilter(keep, TR_S, 0.01, 0.1)
-    draw = dynamics.series_surrogates("phase", whole.unfiltered, refilter, keep)
+    """Hold flexibility of both engines against surrogates, searched as often as the observed run."""
+    draw = dynamics.series_surrogates("phase", unfiltered, signal.Refilter(keep, TR_S, 0.01, 0.1), keep)
 
     def measure(series: np.ndarray) -> dict[str, np.ndarray]:
         found, _ = _measured(series, ways, sizes.null_restarts, seed=number)
-        return {name: np.array(found[name]) for name in ("prior F", "multilayer F")}
+        return {name: np.array(value) for name, value in found.items() if " F" in name}
 
     null = dynamics.null_distribution(draw, measure, sizes.surrogates, number, 1)
-    told = dynamics.compare(measure(whole.series), null)
     found = {}
-    for name, one in told.items():
-        engine = name.removesuffix(" F")
-        found |= {f"{engine} excess": float(one.excess), f"{engine} z": float(one.z)}
+    for name, one in dynamics.compare(measure(whole), null).items():
+        found |= {name.replace(" F", " excess"): float(one.excess), name.replace(" F", " z"): float(one.z)}
     return found
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from bank import MINUTES, Condition, read_bank
+from bank import LEVELS, MINUTES, read_bank
 
 from bids_flex import stats
 from bids_flex.simulate.cohort import CELLS
@@ -22,11 +22,18 @@ from bids_flex.simulate.cohort import CELLS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 MEDIAN_RATE, SPREAD = 0.5, 0.5
 """Of the population: departures a minute, and the standard deviation of their logarithm."""
 
-OBSERVED = ("prior F", "prior P", "multilayer F", "split-half")
-HELD = ("multilayer excess", "multilayer z", "prior excess", "prior z")
+GLOBAL = ("prior F", "prior P", "multilayer F", "multilayer P", "split-half")
+GLOBAL_HELD = ("prior excess", "prior z", "multilayer excess", "multilayer z")
+"""Outcomes of everybody, and of those who have surrogates; the mean over all regions."""
+
+OBSERVED = (*GLOBAL, *(f"{engine} F{level}" for engine in ("prior", "multilayer") for level in LEVELS if level))
+HELD = (*GLOBAL_HELD, *(f"{name}{level}" for name in GLOBAL_HELD for level in LEVELS if level))
 NEAR = 12
 """People of the bank that a member of a cohort is drawn from: those whose rates come nearest."""
 
@@ -36,10 +43,15 @@ EFFECTS = (0.0, 0.2, 0.4, 0.8)
 USUAL = "still-quiet"
 UNEQUAL = {
     "equal": USUAL,
-    "more motion": "moving-quiet",
-    "more noise": "still-noisy",
-    "more autocorrelation": "still-slow",
+    "motion": "moving-quiet",
+    "noise": "still-noisy",
+    "autocorrelation": "still-slow",
+    "motion, noise": "moving-noisy",
+    "motion, autocorrelation": "moving-slow",
 }
+"""What one group has more of than the other."""
+
+ADJUSTED = "motion (adjusted)"
 PAIR = np.array([-1.0, 1.0, 0.0])
 
 
@@ -152,7 +164,7 @@ def shares(ask: Ask, bank: Bank, cohorts: int, seed: int, resamples: int = 40) -
             "unequal": ask.unequal,
             "effect": ask.effect,
             "minutes": ask.minutes,
-            "adjusted": "mean displacement" if ask.adjusted else "",
+            "adjusted": ask.adjusted,
             "outcome": bank.outcomes,
             "share": hits,
             "low": np.clip(hits - half, 0, 1),
@@ -163,113 +175,160 @@ def shares(ask: Ask, bank: Bank, cohorts: int, seed: int, resamples: int = 40) -
 
 
 def asked() -> list[Ask]:
-    """List what is asked: false positives of both tests, and power over effects and minutes."""
-    found = [Ask(test, unequal) for test in ("medication", "diagnosis") for unequal in UNEQUAL]
-    found += [Ask(test, "more motion", adjusted=True) for test in ("medication", "diagnosis")]
-    found += [Ask("medication", effect=effect, minutes=t) for t in MINUTES for effect in EFFECTS[1:]]
+    """List what is asked: false positives of both tests over minutes, and power over effects and minutes."""
+    tests = ("medication", "diagnosis")
+    found = [Ask(test, unequal, minutes=t) for test in tests for unequal in UNEQUAL for t in MINUTES]
+    found += [Ask(test, "motion", minutes=t, adjusted=True) for test in tests for t in MINUTES]
+    found += [Ask("medication", effect=effect, minutes=t) for effect in EFFECTS[1:] for t in MINUTES]
     return found
 
 
-def agreement(table: pd.DataFrame, outcomes: Sequence[str], seed: int, pairs: int = 400) -> pd.DataFrame:
-    """Estimate test-retest ICC(1) over minutes: two people of the bank with nearly one rate are one person twice."""
+def agreement(table: pd.DataFrame, outcomes: Sequence[str], groups: int = 20) -> pd.DataFrame:
+    """Estimate test-retest ICC(1) over minutes: people of the bank with nearly one rate are one person again and again.
+
+    Intervals leave out a twentieth of the bank at a time (a bootstrap would call copies of a person reliable).
+    """
     rows = []
     for minutes in MINUTES:
-        bank = Bank(table, outcomes)
-        cell = Condition("still", "quiet", minutes).name
+        bank, cell = Bank(table, outcomes), f"{USUAL}-{minutes}"
         if bank.smallest([cell]) < 2 * NEAR:
             continue
-        observed = _icc(bank, cell, pairs, np.random.default_rng([seed, minutes]))
-        again = [
-            _icc(bank.drawn_again(of), cell, pairs, of)
-            for of in (np.random.default_rng([seed, minutes, number]) for number in range(100))
-        ]
-        low, high = np.percentile(again, [2.5, 97.5], axis=0)
+        rates, values = bank.rates[cell], bank.values[cell][:, :-1]
+        observed, group = icc(rates, values), np.arange(len(rates)) % groups
+        without = np.array([icc(rates[group != one], values[group != one]) for one in range(groups)])
+        half = 1.96 * np.sqrt((groups - 1) * without.var(axis=0))
         rows += [
-            {"minutes": minutes, "outcome": name, "icc": observed[k], "low": low[k], "high": high[k]}
+            {"minutes": minutes, "outcome": name, "icc": observed[k], "low": observed[k] - half[k]}
+            | {"high": observed[k] + half[k]}
             for k, name in enumerate(outcomes)
         ]
     return pd.DataFrame(rows)
 
 
-def _icc(bank: Bank, cell: str, pairs: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw pairs of different people near one rate of the population, and compute ICC(1) of every outcome."""
-    rates, values = bank.rates[cell], bank.values[cell][:, :-1]
-    wanted = np.log(MEDIAN_RATE) + SPREAD * rng.standard_normal(pairs)
-    first = np.clip(np.searchsorted(rates, wanted) - NEAR // 2, 0, len(rates) - NEAR)
-    chosen = first[:, None] + np.array([rng.permutation(NEAR)[:2] for _ in range(pairs)])
-    both = values[chosen]
-    between = 2 * both.mean(axis=1).var(axis=0, ddof=1)
-    within = ((both[:, 0] - both[:, 1]) ** 2 / 2).mean(axis=0)
-    return np.asarray((between - within) / (between + within))
+def icc(rates: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Compute ICC(1) of outcomes (n, m) from neighbours in sorted rates (n,), weighted as the population has them.
+
+    The bank has its rates evenly spread, so that the population's density is the weight. The variance of neighbours is
+    that within a person; that of their means, less what the former leaves in them, is that between people.
+    """
+    near = np.lib.stride_tricks.sliding_window_view(values, NEAR, axis=0)
+    middle = rates[NEAR // 2 : NEAR // 2 + len(near)]
+    weight = np.exp(-0.5 * ((middle - np.log(MEDIAN_RATE)) / SPREAD) ** 2)
+    weight /= weight.sum()
+    mean, within = near.mean(axis=2), weight @ near.var(axis=2, ddof=1)
+    between = weight @ (mean - weight @ mean) ** 2 - within / NEAR
+    return np.asarray(between / (between + within))
 
 
-def draw(found: pd.DataFrame, icc: pd.DataFrame, folder: Path) -> None:
-    """Draw false positives, power and reliability, each with its intervals."""
-    import matplotlib as mpl
+def whiskers(axes: Axes, x: np.ndarray, here: pd.DataFrame, value: str, label: str) -> None:
+    """Draw values with their intervals."""
+    error = [here[value] - here["low"], here["high"] - here[value]]
+    axes.errorbar(x, here[value], error, fmt="o-" if len(x) == len(MINUTES) else "o", ms=3, lw=1, label=label)
+
+
+def plain(found: pd.DataFrame) -> pd.DataFrame:
+    """Leave networks, regions and adjusted tests to the tables: figures with all of them cannot be read."""
+    whole = found[found["outcome"].isin([*GLOBAL, *GLOBAL_HELD])]
+    return whole[~whole["adjusted"]] if "adjusted" in whole else whole
+
+
+def draw_false(found: pd.DataFrame) -> Figure:
+    """Draw the share of false positives by what is unequal, at ten minutes."""
     from matplotlib.figure import Figure
 
+    none = plain(found).query("effect == 0 and minutes == 10")
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, test in zip(panels, ("medication", "diagnosis"), strict=True):
+        for place, (outcome, here) in enumerate(none[none["test"] == test].groupby("outcome", sort=False)):
+            at = np.array([list(UNEQUAL).index(one) for one in here["unequal"]]) + (place - 4) * 0.09
+            whiskers(axes, at, here, "share", str(outcome))
+        axes.axhline(0.05, color="0.6", lw=0.8)
+        axes.set_xticks(range(len(UNEQUAL)), [name.replace(", ", ",\n") for name in UNEQUAL], fontsize=8)
+        axes.set(title=f"{test}, no effect", xlabel="what one group has more of", ylim=(0, 1))
+    panels[-1].legend(fontsize=7)
+    figure.supylabel("share of p < .05")
+    return figure
+
+
+def draw_power(found: pd.DataFrame) -> Figure:
+    """Draw power over minutes, a panel for each effect."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    panels = figure.subplots(1, len(EFFECTS) - 1, sharey=True)
+    for axes, effect in zip(panels, EFFECTS[1:], strict=True):
+        here = plain(found).query("effect == @effect").sort_values("minutes")
+        for outcome, one in here.groupby("outcome", sort=False):
+            whiskers(axes, one["minutes"].to_numpy(), one, "share", str(outcome))
+        axes.axhline(0.05, color="0.6", lw=0.8)
+        axes.set(title=f"effect {effect / SPREAD:g} sd", xlabel="minutes", ylim=(0, 1))
+    panels[0].legend(fontsize=7)
+    figure.supylabel("power")
+    return figure
+
+
+def draw_reliability(found: pd.DataFrame) -> Figure:
+    """Draw ICC over minutes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    axes = figure.subplots()
+    for outcome, here in plain(found).groupby("outcome", sort=False):
+        whiskers(axes, here["minutes"].to_numpy(), here, "icc", str(outcome))
+    axes.axhline(0, color="0.6", lw=0.8)
+    axes.set(xlabel="minutes", ylabel="ICC(1)", ylim=(-0.3, 1), xlim=(3, 42))
+    axes.legend(fontsize=7, loc="right")
+    return figure
+
+
+def draw(found: pd.DataFrame, agreed: pd.DataFrame, folder: Path) -> None:
+    """Save the figures; the same numbers give the same bytes."""
+    import matplotlib as mpl
+
+    figures = {
+        "false-positives": (draw_false(found), "False positives"),
+        "power": (draw_power(found), "Power over minutes"),
+        "reliability": (draw_reliability(agreed), "Reliability over minutes"),
+    }
     with mpl.rc_context({"svg.hashsalt": "bids_flex", "svg.fonttype": "none"}):
-        none = found[(found["effect"] == 0) & (found["adjusted"] == "")]
-        figure = Figure(figsize=(9, 4.5), layout="constrained")
-        for axes, test in zip(figure.subplots(1, 2, sharey=True), ("medication", "diagnosis"), strict=True):
-            for place, (outcome, here) in enumerate(none[none["test"] == test].groupby("outcome", sort=False)):
-                at = np.array([list(UNEQUAL).index(one) for one in here["unequal"]]) + (place - 3.5) * 0.1
-                error = [here["share"] - here["low"], here["high"] - here["share"]]
-                axes.errorbar(at, here["share"], error, fmt="o", ms=3, lw=1, label=outcome)
-            axes.axhline(0.05, color="0.6", lw=0.8)
-            axes.set_xticks(range(len(UNEQUAL)), [name.replace(" ", "\n") for name in UNEQUAL])
-            axes.set(title=f"{test}, no effect", ylim=(0, 1))
-        axes.legend(fontsize=7)
-        figure.supylabel("share of p < .05")
-        figure.savefig(folder / "false-positives.svg", metadata={"Date": None, "Title": "False positives"})
-        figure = Figure(figsize=(9, 3.5), layout="constrained")
-        power = found[(found["test"] == "medication") & (found["effect"] > 0)]
-        for axes, effect in zip(figure.subplots(1, 3, sharey=True), EFFECTS[1:], strict=True):
-            for outcome, here in power[power["effect"] == effect].groupby("outcome", sort=False):
-                ordered = here.sort_values("minutes")
-                error = [ordered["share"] - ordered["low"], ordered["high"] - ordered["share"]]
-                axes.errorbar(ordered["minutes"], ordered["share"], error, fmt="o-", ms=3, lw=1, label=outcome)
-            axes.set(title=f"effect {effect / SPREAD:g} sd", xlabel="minutes", ylim=(0, 1))
-        axes.legend(fontsize=7)
-        figure.supylabel("power")
-        figure.savefig(folder / "power.svg", metadata={"Date": None, "Title": "Power over minutes"})
-        figure = Figure(figsize=(5, 3.5), layout="constrained")
-        axes = figure.subplots()
-        for outcome, here in icc.groupby("outcome", sort=False):
-            axes.errorbar(
-                here["minutes"],
-                here["icc"],
-                [here["icc"] - here["low"], here["high"] - here["icc"]],
-                fmt="o-",
-                label=outcome,
-            )
-        axes.set(xlabel="minutes", ylabel="ICC(1)", ylim=(-0.3, 1))
-        axes.legend(fontsize=7)
-        figure.savefig(folder / "reliability.svg", metadata={"Date": None, "Title": "Reliability over minutes"})
+        for name, (figure, title) in figures.items():
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Title": title})
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Write shares (or ICC) with intervals, one column for each outcome."""
+def markdown(table: pd.DataFrame, rows: Sequence[str], column: str) -> str:
+    """Write shares (or ICC) with their intervals; one column for each value of a setting."""
     value = "icc" if "icc" in table else "share"
     cell = [f"{row[value]:.2f} [{row['low']:.2f}, {row['high']:.2f}]" for _, row in table.iterrows()]
-    settings = [name for name in ("test", "unequal", "effect", "minutes", "adjusted") if name in table]
     wide = table.assign(cell=cell).pivot_table(
-        index=settings, columns="outcome", values="cell", aggfunc="first", sort=False
+        index=list(rows), columns=column, values="cell", aggfunc="first", sort=False
     )
     wide = wide.fillna("n/a").reset_index()
-    lines = [f"| {' | '.join(wide.columns)} |", "|---" * len(wide.columns) + "|"]
+    lines = [f"| {' | '.join(map(str, wide.columns))} |", "|---" * len(wide.columns) + "|"]
     return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in wide.itertuples(index=False))])
 
 
-def page(found: pd.DataFrame, icc: pd.DataFrame, table: pd.DataFrame, words: str, cohorts: int) -> str:
+def false_positives(found: pd.DataFrame, test: str) -> str:
+    """Write the table of a test without effect: ten minutes whatever is unequal, then every length of scan."""
+    none = found.query("effect == 0 and test == @test")
+    named = none.assign(unequal=np.where(none["adjusted"], ADJUSTED, none["unequal"]))
+    ten, over = named.query("minutes == 10"), plain(none)
+    return (
+        f"### {test.capitalize()}, ten minutes, by what one group has more of\n\n"
+        f"{markdown(ten, ['outcome'], 'unequal')}\n\n### {test.capitalize()}, by minutes of scan\n\n"
+        f"{markdown(over[over['unequal'].isin(['equal', 'motion', 'noise'])], ['unequal', 'outcome'], 'minutes')}"
+    )
+
+
+def page(found: pd.DataFrame, agreed: pd.DataFrame, table: pd.DataFrame, words: str, cohorts: int) -> str:
     """Write the page: words, then tables and figures."""
     counts = table.groupby("cell")["number"].size()
     held = int(table.groupby("cell")["surrogates"].sum().min()) if len(table) else 0
-    none, some = found[found["effect"] == 0], found[found["effect"] > 0]
     made = "*Made by `make calibration`.*"
     size = (
         f"{len(counts)} cells of {counts.min()} to {counts.max()} people, at least {held} of each with surrogates; "
-        f"{cohorts} cohorts of 207 for each line. In brackets: 95 % intervals."
+        f"{cohorts:,} cohorts of 207 for each share. In brackets: 95 % intervals. Everything, with the lines left out "
+        "here: [cohorts.tsv](cohorts.tsv) and [reliability.tsv](reliability.tsv)."
     )
     return "\n\n".join(
         [
@@ -277,14 +336,15 @@ def page(found: pd.DataFrame, icc: pd.DataFrame, table: pd.DataFrame, words: str
             MARK,
             size,
             "## False positives",
-            markdown(none),
             f"![False positives](false-positives.svg)\n\n{made}",
+            false_positives(found, "medication"),
+            false_positives(found, "diagnosis"),
             "## Power",
-            markdown(some),
             f"![Power](power.svg)\n\n{made}",
+            markdown(found[found["effect"] > 0], ["effect", "outcome"], "minutes"),
             "## Reliability",
-            markdown(icc),
             f"![Reliability](reliability.svg)\n\n{made}",
+            markdown(agreed, ["outcome"], "minutes"),
         ]
     )
 
@@ -305,12 +365,15 @@ def main() -> None:
         [shares(ask, bank, given.cohorts, seed) for seed, ask in enumerate(asked()) for bank in banks],
         ignore_index=True,
     )
-    icc = pd.concat([agreement(table, names, 1) for names in (OBSERVED, HELD)], ignore_index=True)
+    agreed = pd.concat([agreement(table, names) for names in (OBSERVED, HELD)], ignore_index=True)
+    if found.empty or agreed.empty:
+        raise SystemExit(f"{given.bank} has no cell with {2 * NEAR} people who have surrogates: fill it first")
     folder = given.page.parent
-    draw(found, icc, folder)
+    draw(found, agreed, folder)
     found.round(4).to_csv(folder / "cohorts.tsv", sep="\t", index=False)
+    agreed.round(4).to_csv(folder / "reliability.tsv", sep="\t", index=False)
     words = given.page.read_text().partition(MARK)[0] if given.page.exists() else "# Cohorts\n"
-    given.page.write_text(page(found, icc, table, words, given.cohorts) + "\n")
+    given.page.write_text(page(found, agreed, table, words, given.cohorts) + "\n")
 
 
 if __name__ == "__main__":

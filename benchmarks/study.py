@@ -116,7 +116,7 @@ def analyse(folder: Path, study: Path, asked: argparse.Namespace) -> Path:
     """Run the participant level, write the models, run the group level; the folder of the results."""
     out = folder / "out"
     atlas = next((study / "derivatives" / "atlas").glob("*_dseg.nii.gz"))
-    options = ["--restarts", asked.restarts, "--n-surrogates", asked.surrogates, "--no-reports"]
+    options = ["--restarts", asked.restarts, "--n-surrogates", asked.surrogates, "--split-half", "--no-reports"]
     options += ["--nprocs", asked.nprocs] if asked.nprocs else []
     call(study, out, "participant", "--atlas", atlas, "--work-dir", folder / "work", "--clean-workdir", *options)
     models = write_models(folder, study, out, asked.permutations)
@@ -254,10 +254,11 @@ def draw(out: Path, study: Path, path: Path) -> None:
         "true_rate": "departures a minute (truth)",
         "prior_flexibility": "prior flexibility",
         "prior_flexibility_SomMot": "prior flexibility, SomMot",
+        "prior_split_half_flexibility": "prior, split-half",
         "multilayer_flexibility_excess": "multilayer flexibility, excess",
     }
     with mpl.rc_context({"svg.hashsalt": "bids_flex", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(10, 6), layout="constrained")
+        figure = Figure(figsize=(12, 6), layout="constrained")
         above, below = figure.subplots(2, len(shown))
         for axes, (name, title) in zip(above, shown.items(), strict=True):
             for place, level in enumerate(order):
@@ -267,9 +268,9 @@ def draw(out: Path, study: Path, path: Path) -> None:
             axes.set_xticks(range(3), order)
             axes.set_title(title, fontsize=9)
         for axes, (name, title) in zip(below, shown.items(), strict=True):
-            known = name != "true_rate"
-            axes.plot(people["true_rate" if known else "mean_fd"], people[name], ".", color="0.3", ms=3)
-            axes.set(xlabel="departures a minute (truth)" if known else "mean displacement (mm)", ylabel=title)
+            against = "mean_fd" if name == "true_rate" else RATES[name.endswith("_SomMot")]
+            axes.plot(people[against], people[name], ".", color="0.3", ms=3)
+            axes.set(xlabel="mean displacement (mm)" if against == "mean_fd" else "its truth (a minute)", ylabel=title)
         figure.savefig(path, metadata={"Date": None, "Title": "Truth and measures by medication"})
 
 
@@ -369,9 +370,10 @@ table below (margins as in the paper; the cells within them are ours), 100 regio
 one of a user .75 times, a sensorimotor one of a user once. People differ by a factor whose logarithm has a standard
 deviation of .5. Patients move 1.3 times as much as controls.
 
-Both engines ran with {restarts} restarts and {surrogates} surrogates; `prior` is the primary one. Models have
-{permutations} permutations and age, sex, education, site and mean displacement as covariates. Nothing here is about
-real patients: the page shows whether this app, given such data, finds what is there and nothing else."""
+Both engines ran with {restarts} restarts and {surrogates} surrogates, `prior` on halves of the regions as well
+(`--split-half`); `prior` is the primary one. Models have {permutations} permutations and age, sex, education, site and
+mean displacement as covariates. Nothing here is about real patients: the page shows whether this app, given such data,
+finds what is there and nothing else."""
 
 FINDINGS = """\
 `truth` is the effect size of the true rates in the same model: what a measure without error would find. `found` is that
@@ -391,7 +393,7 @@ def main() -> None:
     parser.add_argument("--pages", type=Path, default=Path("docs/study"), help="where page, tables and figure go")
     parser.add_argument("--participants", type=int, default=207)
     parser.add_argument("--restarts", type=int, default=50)
-    parser.add_argument("--surrogates", type=int, default=19, help="of each engine (default 19)")
+    parser.add_argument("--surrogates", type=int, default=99, help="of each engine (default 99)")
     parser.add_argument("--nprocs", type=int, help="people at a time; no number depends on it")
     parser.add_argument("--permutations", type=int, default=10_000)
     given = parser.parse_args()
