@@ -18,10 +18,10 @@ RUN apt-get update \
 WORKDIR /src
 COPY requirements-build.lock requirements-run.lock ./
 RUN python3 -m venv /opt/tools \
- && /opt/tools/bin/pip install --quiet --require-hashes -r requirements-build.lock
+ && /opt/tools/bin/pip install --quiet --require-hashes --no-deps -r requirements-build.lock
 # what packages bring for their own tests is not needed to run them
 RUN python3 -m venv --without-pip /opt/bids_flex \
- && /opt/tools/bin/pip --python /opt/bids_flex install --quiet --no-compile --require-hashes -r requirements-run.lock \
+ && /opt/tools/bin/pip --python /opt/bids_flex install --quiet --no-compile --require-hashes --no-deps -r requirements-run.lock \
  && find /opt/bids_flex/lib -type d -name tests -prune -exec rm -rf {} +
 COPY pyproject.toml CMakeLists.txt README.md LICENSE ./
 COPY bids_flex bids_flex

@@ -13,7 +13,7 @@ SCIENCE := signal dynamics stats
 VALIDATION := benchmarks/nulls.py benchmarks/recovery.py
 
 # hours, in pieces that resume: no part of bench
-LONG := benchmarks/study.py benchmarks/noise.py benchmarks/bank.py benchmarks/cohorts.py
+LONG := benchmarks/study.py benchmarks/noise.py benchmarks/bank.py benchmarks/cohorts.py benchmarks/cohorts_page.py
 
 # of the bank of simulated people: three hours on two processors at these sizes
 PEOPLE ?= 1000
@@ -68,7 +68,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml CMakeLists.txt $(wildcard bids_
 	@$(MAKE) --no-print-directory check
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the locked environment into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@# no dependencies are looked up: the lock names them all, and a newer coverage[toml] must not break it
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
@@ -130,7 +131,7 @@ study: env
 calibration: env
 	@$(BIN)/python benchmarks/bank.py --people $(PEOPLE) --held $(HELD) --piece 1/2 & first=$$!; \
 	  $(BIN)/python benchmarks/bank.py --people $(PEOPLE) --held $(HELD) --piece 2/2 && wait $$first
-	@$(BIN)/python benchmarks/cohorts.py --cohorts $(COHORTS)
+	@$(BIN)/python benchmarks/cohorts_page.py --cohorts $(COHORTS)
 	@$(BIN)/python benchmarks/noise.py --page docs/validation/noise.md
 
 docs: env

@@ -7,14 +7,14 @@ beyond chance is added to the binomial variance.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from bank import LEVELS, MINUTES, read_bank
+from bank import LEVELS, MINUTES
+from scipy.stats import norm
+from scipy.stats import t as student
 
 from bids_flex import stats
 from bids_flex.simulate.cohort import CELLS
@@ -22,8 +22,6 @@ from bids_flex.simulate.cohort import CELLS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MEDIAN_RATE, SPREAD = 0.5, 0.5
 """Of the population: departures a minute, and the standard deviation of their logarithm."""
@@ -37,6 +35,7 @@ HELD = (*GLOBAL_HELD, *(f"{name}{level}" for name in GLOBAL_HELD for level in LE
 NEAR = 12
 """People of the bank that a member of a cohort is drawn from: those whose rates come nearest."""
 
+LEVEL = 0.05
 EFFECTS = (0.0, 0.2, 0.4, 0.8)
 """Of users, in the logarithm of the rate; .4 is .8 standard deviations of the population."""
 
@@ -51,7 +50,6 @@ UNEQUAL = {
 }
 """What one group has more of than the other."""
 
-ADJUSTED = "motion (adjusted)"
 PAIR = np.array([-1.0, 1.0, 0.0])
 
 
@@ -98,10 +96,16 @@ class Bank:
 
     def near(self, cell: str, wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw for each wanted rate one of the people of a cell who come nearest; outcomes and displacement."""
+        return self.values[cell][self._first(cell, wanted) + rng.integers(0, NEAR, len(wanted))]
+
+    def expected(self, cell: str, wanted: np.ndarray) -> np.ndarray:
+        """Give the mean of who may be drawn for each wanted rate, over all of these; shape (outcomes,)."""
+        near = np.lib.stride_tricks.sliding_window_view(self.values[cell][:, :-1], NEAR, axis=0)
+        return np.asarray(near.mean(axis=2)[self._first(cell, wanted)].mean(axis=0))
+
+    def _first(self, cell: str, wanted: np.ndarray) -> np.ndarray:
         rates = self.rates[cell]
-        size = min(NEAR, len(rates))
-        first = np.clip(np.searchsorted(rates, wanted) - size // 2, 0, len(rates) - size)
-        return self.values[cell][first + rng.integers(0, size, len(wanted))]
+        return np.clip(np.searchsorted(rates, wanted) - NEAR // 2, 0, len(rates) - NEAR)
 
     def smallest(self, cells: Sequence[str]) -> int:
         """Count the people of the smallest of some cells."""
@@ -119,7 +123,7 @@ def cells_of(ask: Ask) -> tuple[str, str]:
     return f"{USUAL}-{ask.minutes}", f"{UNEQUAL[ask.unequal]}-{ask.minutes}"
 
 
-def p_values(ask: Ask, bank: Bank, rng: np.random.Generator) -> np.ndarray:
+def tested(ask: Ask, bank: Bank, rng: np.random.Generator) -> stats.Tested:
     """Draw a cohort and test it by HC3 with its parametric p, since permutations of so many cohorts would take days."""
     diagnosis, medication = people()
     user = medication == "user"
@@ -139,7 +143,20 @@ def p_values(ask: Ask, bank: Bank, rng: np.random.Generator) -> np.ndarray:
     if ask.adjusted:
         x = np.column_stack([x, fd - fd.mean()])
         contrast = np.concatenate([contrast, np.zeros((*contrast.shape[:-1], 1))], axis=-1)
-    return stats.fit_contrast(y, x, contrast, "hc3").p
+    return stats.fit_contrast(y, x, contrast, "hc3")
+
+
+def true_difference(ask: Ask, bank: Bank) -> np.ndarray:
+    """Give what the higher rate of users makes of every outcome: means over the population's quantiles."""
+    usual, _ = cells_of(ask)
+    wanted = np.log(MEDIAN_RATE) + SPREAD * norm.ppf((np.arange(2000) + 0.5) / 2000)
+    return bank.expected(usual, wanted + ask.effect) - bank.expected(usual, wanted)
+
+
+def covered(found: Sequence[stats.Tested], truth: np.ndarray) -> np.ndarray:
+    """Give the share of 95 % intervals that hold the truth; NaN for tests of several rows."""
+    held = [np.abs(one.estimate - truth) <= student.ppf(0.975, one.df2) * one.se for one in found]
+    return np.where(np.isnan(found[0].se), np.nan, np.mean(held, axis=0))
 
 
 def shares(ask: Ask, bank: Bank, cohorts: int, seed: int, resamples: int = 40) -> pd.DataFrame:
@@ -148,13 +165,14 @@ def shares(ask: Ask, bank: Bank, cohorts: int, seed: int, resamples: int = 40) -
     if size < NEAR:
         return pd.DataFrame()
     rng = np.random.default_rng([seed, 0])
-    hits = np.mean([p_values(ask, bank, rng) < 0.05 for _ in range(cohorts)], axis=0)
+    found = [tested(ask, bank, rng) for _ in range(cohorts)]
+    hits = np.mean([one.p < LEVEL for one in found], axis=0)
     each = max(cohorts // resamples, 5)
     again = []
     for number in range(resamples):
         of = np.random.default_rng([seed, 1, number])
         drawn = bank.drawn_again(of)
-        again.append(np.mean([p_values(ask, drawn, of) < 0.05 for _ in range(each)], axis=0))
+        again.append(np.mean([tested(ask, drawn, of).p < LEVEL for _ in range(each)], axis=0))
     within = np.mean(again, axis=0) * (1 - np.mean(again, axis=0)) / each
     beyond = np.maximum(np.var(again, axis=0, ddof=1) - within, 0.0)
     half = 1.96 * np.sqrt(hits * (1 - hits) / cohorts + beyond)
@@ -169,6 +187,7 @@ def shares(ask: Ask, bank: Bank, cohorts: int, seed: int, resamples: int = 40) -
             "share": hits,
             "low": np.clip(hits - half, 0, 1),
             "high": np.clip(hits + half, 0, 1),
+            "covered": covered(found, true_difference(ask, bank)),
             "people": size,
         }
     )
@@ -218,163 +237,3 @@ def icc(rates: np.ndarray, values: np.ndarray) -> np.ndarray:
     mean, within = near.mean(axis=2), weight @ near.var(axis=2, ddof=1)
     between = weight @ (mean - weight @ mean) ** 2 - within / NEAR
     return np.asarray(between / (between + within))
-
-
-def whiskers(axes: Axes, x: np.ndarray, here: pd.DataFrame, value: str, label: str) -> None:
-    """Draw values with their intervals."""
-    error = [here[value] - here["low"], here["high"] - here[value]]
-    axes.errorbar(x, here[value], error, fmt="o-" if len(x) == len(MINUTES) else "o", ms=3, lw=1, label=label)
-
-
-def plain(found: pd.DataFrame) -> pd.DataFrame:
-    """Leave networks, regions and adjusted tests to the tables: figures with all of them cannot be read."""
-    whole = found[found["outcome"].isin([*GLOBAL, *GLOBAL_HELD])]
-    return whole[~whole["adjusted"]] if "adjusted" in whole else whole
-
-
-def draw_false(found: pd.DataFrame) -> Figure:
-    """Draw the share of false positives by what is unequal, at ten minutes."""
-    from matplotlib.figure import Figure
-
-    none = plain(found).query("effect == 0 and minutes == 10")
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, test in zip(panels, ("medication", "diagnosis"), strict=True):
-        for place, (outcome, here) in enumerate(none[none["test"] == test].groupby("outcome", sort=False)):
-            at = np.array([list(UNEQUAL).index(one) for one in here["unequal"]]) + (place - 4) * 0.09
-            whiskers(axes, at, here, "share", str(outcome))
-        axes.axhline(0.05, color="0.6", lw=0.8)
-        axes.set_xticks(range(len(UNEQUAL)), [name.replace(", ", ",\n") for name in UNEQUAL], fontsize=8)
-        axes.set(title=f"{test}, no effect", xlabel="what one group has more of", ylim=(0, 1))
-    panels[-1].legend(fontsize=7)
-    figure.supylabel("share of p < .05")
-    return figure
-
-
-def draw_power(found: pd.DataFrame) -> Figure:
-    """Draw power over minutes, a panel for each effect."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
-    panels = figure.subplots(1, len(EFFECTS) - 1, sharey=True)
-    for axes, effect in zip(panels, EFFECTS[1:], strict=True):
-        here = plain(found).query("effect == @effect").sort_values("minutes")
-        for outcome, one in here.groupby("outcome", sort=False):
-            whiskers(axes, one["minutes"].to_numpy(), one, "share", str(outcome))
-        axes.axhline(0.05, color="0.6", lw=0.8)
-        axes.set(title=f"effect {effect / SPREAD:g} sd", xlabel="minutes", ylim=(0, 1))
-    panels[0].legend(fontsize=7)
-    figure.supylabel("power")
-    return figure
-
-
-def draw_reliability(found: pd.DataFrame) -> Figure:
-    """Draw ICC over minutes."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.5, 4), layout="constrained")
-    axes = figure.subplots()
-    for outcome, here in plain(found).groupby("outcome", sort=False):
-        whiskers(axes, here["minutes"].to_numpy(), here, "icc", str(outcome))
-    axes.axhline(0, color="0.6", lw=0.8)
-    axes.set(xlabel="minutes", ylabel="ICC(1)", ylim=(-0.3, 1), xlim=(3, 42))
-    axes.legend(fontsize=7, loc="right")
-    return figure
-
-
-def draw(found: pd.DataFrame, agreed: pd.DataFrame, folder: Path) -> None:
-    """Save the figures; the same numbers give the same bytes."""
-    import matplotlib as mpl
-
-    figures = {
-        "false-positives": (draw_false(found), "False positives"),
-        "power": (draw_power(found), "Power over minutes"),
-        "reliability": (draw_reliability(agreed), "Reliability over minutes"),
-    }
-    with mpl.rc_context({"svg.hashsalt": "bids_flex", "svg.fonttype": "none"}):
-        for name, (figure, title) in figures.items():
-            figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Title": title})
-
-
-def markdown(table: pd.DataFrame, rows: Sequence[str], column: str) -> str:
-    """Write shares (or ICC) with their intervals; one column for each value of a setting."""
-    value = "icc" if "icc" in table else "share"
-    cell = [f"{row[value]:.2f} [{row['low']:.2f}, {row['high']:.2f}]" for _, row in table.iterrows()]
-    wide = table.assign(cell=cell).pivot_table(
-        index=list(rows), columns=column, values="cell", aggfunc="first", sort=False
-    )
-    wide = wide.fillna("n/a").reset_index()
-    lines = [f"| {' | '.join(map(str, wide.columns))} |", "|---" * len(wide.columns) + "|"]
-    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in wide.itertuples(index=False))])
-
-
-def false_positives(found: pd.DataFrame, test: str) -> str:
-    """Write the table of a test without effect: ten minutes whatever is unequal, then every length of scan."""
-    none = found.query("effect == 0 and test == @test")
-    named = none.assign(unequal=np.where(none["adjusted"], ADJUSTED, none["unequal"]))
-    ten, over = named.query("minutes == 10"), plain(none)
-    return (
-        f"### {test.capitalize()}, ten minutes, by what one group has more of\n\n"
-        f"{markdown(ten, ['outcome'], 'unequal')}\n\n### {test.capitalize()}, by minutes of scan\n\n"
-        f"{markdown(over[over['unequal'].isin(['equal', 'motion', 'noise'])], ['unequal', 'outcome'], 'minutes')}"
-    )
-
-
-def page(found: pd.DataFrame, agreed: pd.DataFrame, table: pd.DataFrame, words: str, cohorts: int) -> str:
-    """Write the page: words, then tables and figures."""
-    counts = table.groupby("cell")["number"].size()
-    held = int(table.groupby("cell")["surrogates"].sum().min()) if len(table) else 0
-    made = "*Made by `make calibration`.*"
-    size = (
-        f"{len(counts)} cells of {counts.min()} to {counts.max()} people, at least {held} of each with surrogates; "
-        f"{cohorts:,} cohorts of 207 for each share. In brackets: 95 % intervals. Everything, with the lines left out "
-        "here: [cohorts.tsv](cohorts.tsv) and [reliability.tsv](reliability.tsv)."
-    )
-    return "\n\n".join(
-        [
-            words.rstrip(),
-            MARK,
-            size,
-            "## False positives",
-            f"![False positives](false-positives.svg)\n\n{made}",
-            false_positives(found, "medication"),
-            false_positives(found, "diagnosis"),
-            "## Power",
-            f"![Power](power.svg)\n\n{made}",
-            markdown(found[found["effect"] > 0], ["effect", "outcome"], "minutes"),
-            "## Reliability",
-            f"![Reliability](reliability.svg)\n\n{made}",
-            markdown(agreed, ["outcome"], "minutes"),
-        ]
-    )
-
-
-MARK = "## Size of the bank"
-
-
-def main() -> None:
-    """Draw cohorts, and write tables, figures and the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bank", type=Path, default=Path("build/bank"))
-    parser.add_argument("--cohorts", type=int, default=2000)
-    parser.add_argument("--page", type=Path, default=Path("docs/validation/cohorts.md"), help="keeps its first words")
-    given = parser.parse_args()
-    table = read_bank(given.bank)
-    banks = [Bank(table, names) for names in (OBSERVED, HELD)]
-    found = pd.concat(
-        [shares(ask, bank, given.cohorts, seed) for seed, ask in enumerate(asked()) for bank in banks],
-        ignore_index=True,
-    )
-    agreed = pd.concat([agreement(table, names) for names in (OBSERVED, HELD)], ignore_index=True)
-    if found.empty or agreed.empty:
-        raise SystemExit(f"{given.bank} has no cell with {2 * NEAR} people who have surrogates: fill it first")
-    folder = given.page.parent
-    draw(found, agreed, folder)
-    found.round(4).to_csv(folder / "cohorts.tsv", sep="\t", index=False)
-    agreed.round(4).to_csv(folder / "reliability.tsv", sep="\t", index=False)
-    words = given.page.read_text().partition(MARK)[0] if given.page.exists() else "# Cohorts\n"
-    given.page.write_text(page(found, agreed, table, words, given.cohorts) + "\n")
-
-
-if __name__ == "__main__":
-    main()
