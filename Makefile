@@ -13,7 +13,7 @@ SCIENCE := signal dynamics stats
 VALIDATION := benchmarks/nulls.py benchmarks/recovery.py
 
 # hours, in pieces that resume: no part of bench
-LONG := benchmarks/study.py benchmarks/noise.py benchmarks/bank.py benchmarks/cohorts.py benchmarks/cohorts_page.py
+LONG := benchmarks/study.py benchmarks/study_page.py benchmarks/noise.py benchmarks/bank.py benchmarks/cohorts.py benchmarks/cohorts_page.py
 
 # of the bank of simulated people: three hours on two processors at these sizes
 PEOPLE ?= 1000
