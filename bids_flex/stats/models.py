@@ -12,6 +12,7 @@ from reprlib import repr as brief
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.errors import DatasetFileError
+from bids_flex.stats.design import make_design, parse_contrasts, variable
 from bids_flex.stats.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -280,8 +281,6 @@ def short_model(
     >>> document["Nodes"][0]["Model"]["X"]
     ['group.a', 'group.b']
     """
-    from bids_flex.stats.design import make_design, parse_contrasts, variable
-
     asked = settings or Settings()
     kept = asked.select(table)
     design = make_design(kept, factor, covariates, categorical)
