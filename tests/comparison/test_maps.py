@@ -82,7 +82,7 @@ def test_greyordinates_and_parcels_stay_what_they_are(tmp_path, kind, ending):
 def test_a_design_is_drawn_the_same_every_time():
     matrix = np.array([[1.0, 0, -2], [0, 1, 2], [1, 0, 0]])
     weights = {"b - <a>": np.array([-1.0, 1, 0]), "groups": np.array([[1.0, -1, 0], [0, 1, 0]])}
-    design = ModelDesign(matrix, ("a", "b", "age"), np.arange(3), (), weights, ("g", "age"), ("g", "g", ""))
+    design = ModelDesign(matrix, ("a", "b", "age"), np.arange(3), (), weights, ("g", "g", ""))
     drawn = draw_design(design)
     assert drawn == draw_design(design)
     assert "b - &lt;a&gt;" in drawn
