@@ -7,7 +7,6 @@ from reprlib import repr as brief
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.errors import DatasetFileError
-from bids_flex.stats.design import level_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,6 +75,8 @@ class Settings:
         DatasetFileError
             When a column is absent, or nobody is left.
         """
+        from bids_flex.stats.design import level_names
+
         for column, allowed in self.rows:
             if column not in table:
                 raise DatasetFileError(f"Rows name a column {column}, which the table does not have")
