@@ -189,12 +189,12 @@ def _curves(asked: Asked, members: Sequence[Member], people: pd.DataFrame) -> Cu
     if not curve:
         raise DatasetFileError(f"model {asked.model.name} has no contrast of one row: a curve has a sign")
     return Curves(
-        asked,
-        len(everyone),
-        pd.DataFrame(curve),
-        pd.DataFrame(tests),
-        pd.DataFrame(influence, columns=list(INFLUENCE)),
-        _gaps(fitted, everyone),
+        asked=asked,
+        people=len(everyone),
+        curve=pd.DataFrame(curve),
+        tests=pd.DataFrame(tests),
+        influence=pd.DataFrame(influence, columns=list(INFLUENCE)),
+        gaps=_gaps(fitted, everyone),
     )
 
 
