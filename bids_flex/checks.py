@@ -43,7 +43,7 @@ def check(config: Config) -> None:
         ("engines", list(science.engines), len(set(science.engines)) == len(science.engines) > 0, "one, or both once"),
         ("random_seed", science.random_seed, science.random_seed >= 0, "at least 0"),
         ("group.max_mean_fd", config.group.max_mean_fd, config.group.max_mean_fd > 0, "above 0 mm"),
-        ("group.equivalence_bound", bound, 0 < bound < 100, "above 0 and below 100, in units of g"),
+        ("group.equivalence_bound", bound, 0 < bound < 100, "above 0, in units of g"),
         ("group.permutations", config.group.permutations, config.group.permutations > 0, "at least 1"),
         ("execution.nprocs", nprocs, nprocs is None or nprocs > 0, "at least 1"),
         ("execution.memory_gb", memory_gb, memory_gb is None or memory_gb > 0, "above 0"),
