@@ -25,7 +25,7 @@ def check(config: Config) -> None:
     bound = config.group.equivalence_bound
     band = 0 < denoise.high_pass_hz < denoise.low_pass_hz
     _refuse(
-        ("denoise.high_pass_hz", denoise.high_pass_hz, band, "below low_pass_hz"),
+        ("denoise.high_pass_hz", denoise.high_pass_hz, band, f"above 0 and below low_pass_hz, {denoise.low_pass_hz}"),
         ("denoise.fd_threshold_mm", denoise.fd_threshold_mm, denoise.fd_threshold_mm > 0, "above 0"),
         ("denoise.dvars_threshold", denoise.dvars_threshold, denoise.dvars_threshold > 0, "above 0"),
         ("min_minutes", science.min_minutes, science.min_minutes >= 0, "at least 0"),

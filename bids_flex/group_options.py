@@ -1,10 +1,10 @@
-"""Options of the group level; nothing heavy is imported here either."""
+"""The options of the group level; every ``dest`` is the dotted name of a setting."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from bids_flex.config import ENGINES
+from bids_flex.config import ENGINES, Equalise, Unit
 
 if TYPE_CHECKING:
     import argparse
@@ -65,13 +65,13 @@ def _add_tests(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--unit",
         dest="group.unit",
-        choices=("participant", "session"),
+        choices=get_args(Unit),
         help="what a row of the table is; sessions get a mixed model as well (default: participant)",
     )
     group.add_argument(
         "--equalise",
         dest="group.equalise",
-        choices=("none", "truncate", "covariate", "refuse"),
+        choices=get_args(Equalise),
         help="where repetition time, windows or length differ between runs: only warn (default), cut all to the "
         "smallest number of windows, add covariates, or refuse",
     )

@@ -1,5 +1,5 @@
 """The only room that knows BIDS.
 
-Queries in (``inputs``, through pybids), names and atomic files out (``names``, ``outputs``), and our own outputs read
-back for the group level (``results``).
+Queries in (``inputs``, ``greyordinates``, ``series``, through pybids), names and atomic files out (``names``,
+``outputs``), the data set's tables (``tables``), and our own outputs read back for the group level (``summaries``).
 """

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-ENDINGS = (".nii.gz", ".nii", ".dlabel.nii", ".pscalar.nii")
-"""Of images: voxels, greyordinates, or parcels where only series of parcels were read."""
+GREY_ENDINGS = (".dlabel.nii", ".pscalar.nii")
+"""Of images of greyordinates, or of parcels where only series of parcels were read."""
 
+ENDINGS = (".nii.gz", ".nii", *GREY_ENDINGS)
+"""Of all images."""
 
 AGAIN = "remove it, and run the participant level again"
 
@@ -30,20 +32,19 @@ class KeptAtlas:
 
     Attributes
     ----------
-    stem : str
-        Its entities: ``atlas-A_seg-S_scale-N``.
     regions : pandas.DataFrame
         ``index``, ``name``, ``network``, and ``x``, ``y``, ``z`` in mm (NaN where they are not known).
     image : Path or None
         Where regions are drawn with their index; None when only their names are known.
-    facts : dict
-        The sidecar of the table.
     """
 
-    stem: str
     regions: pd.DataFrame
     image: Path | None
-    facts: dict[str, Any]
+
+    @property
+    def on_voxels(self) -> bool:
+        """Whether there is an image, and it is one of voxels."""
+        return self.image is not None and not self.image.name.endswith(GREY_ENDINGS)
 
 
 def _table_path(output_dir: Path, entities: Mapping[str, str]) -> Path:
@@ -108,8 +109,7 @@ def read_atlas(output_dir: Path, entities: Mapping[str, str]) -> KeptAtlas | Non
     import pandas as pd
 
     path = _table_path(output_dir, entities)
-    facts = read_sidecar(path.with_suffix(".json"))
-    if facts is None or not path.is_file():
+    if read_sidecar(path.with_suffix(".json")) is None or not path.is_file():
         return None
     text = {"name": str, "network": str}
     regions = pd.read_csv(path, sep="\t", na_values=["n/a"], keep_default_na=False, dtype=text)
@@ -119,7 +119,7 @@ def read_atlas(output_dir: Path, entities: Mapping[str, str]) -> KeptAtlas | Non
         raise DatasetFileError(f"{path} holds labels above {LARGEST_LABEL}: {AGAIN}")
     if image is not None and (told := _why_unreadable(image)):
         raise DatasetFileError(f"{told}: {AGAIN}")
-    return KeptAtlas(path.name.removesuffix("_dseg.tsv"), regions, image, facts)
+    return KeptAtlas(regions, image)
 
 
 def _why_unreadable(image: Path) -> str | None:

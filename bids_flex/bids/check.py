@@ -64,7 +64,7 @@ def check_outputs(output_dir: Path) -> tuple[int, list[str]]:
         faults += [f"{named}: {fault}" for fault in _source_faults(path, roots)]
         if path.with_suffix(".tsv").exists() or path.parent == output_dir or "logs" in path.parts:
             continue
-        if named_like_ours(path):
+        if _named_like_ours(path):
             faults.append(f"{named}: describes a table that is not there")
     return len(tables), faults
 
@@ -103,7 +103,7 @@ def _source_faults(path: Path, roots: dict[str, Path | None]) -> Iterator[str]:
                 yield f"its source {source} is not there"
 
 
-def named_like_ours(path: Path) -> bool:
+def _named_like_ours(path: Path) -> bool:
     """Say whether a JSON file is named as the companion of a table of a run."""
     return path.name.startswith("sub-") and path.parent.name == "func"
 

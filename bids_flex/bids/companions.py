@@ -10,6 +10,7 @@ from bids_flex.content import why_absent
 from bids_flex.errors import RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from bids_flex.bids.index import Index
@@ -22,6 +23,11 @@ TABLES = ("_timeseries.tsv", "_regressors.tsv")
 
 GREYORDINATES = "_bold.dtseries.nii"
 """How series of greyordinates end."""
+
+
+def run_entities(entities: Mapping[str, str]) -> dict[str, str]:
+    """Keep the entities that name a run: those that tell fMRIPrep's outputs of it apart are left out."""
+    return {key: label for key, label in entities.items() if key not in OUTPUT_ENTITIES}
 
 
 def find_confounds(index: Index, bold: Path) -> tuple[Path, Path | None]:
@@ -121,7 +127,7 @@ def raw_tr(bids_dir: Path, root: Path, entities: dict[str, str]) -> Any:  # noqa
     index = index_participant(bids_dir.resolve(), entities["sub"])
     if index.unlisted:
         raise RunError(index.unlisted)
-    named = {key: label for key, label in entities.items() if key not in OUTPUT_ENTITIES}
+    named = run_entities(entities)
     for path in index.paths:
         # the echoes that fMRIPrep combined have one repetition time
         theirs = {key: label for key, label in entities_of(path).items() if key != "echo"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from bids_flex.bids.companions import OUTPUT_ENTITIES
+from bids_flex.bids.companions import run_entities
 from bids_flex.bids.inputs import fingerprint
 from bids_flex.bids.names import entities_of, join_entities
 from bids_flex.errors import RunError
@@ -27,7 +27,7 @@ def further_confounds(folder: Path, run: Run) -> Path:
     found = _candidates(folder, run)
     if len(found) == 1:
         return found[0]
-    name = join_entities(_named(dict(run.entities)))
+    name = join_entities(run_entities(dict(run.entities)))
     if found:
         raise RunError(
             f"further confounds of {name} are not unique in {folder}: {', '.join(path.name for path in found)}: "
@@ -53,12 +53,7 @@ def input_state(run: Run, folder: Path | None) -> str:
 
 def _candidates(folder: Path, run: Run) -> list[Path]:
     """List a run's tables, sorted."""
-    entities = dict(run.entities)
-    below = folder / f"sub-{entities['sub']}"
+    named = run_entities(dict(run.entities))
+    below = folder / f"sub-{named['sub']}"
     tables = [path for ending in ("timeseries", "regressors") for path in below.rglob(f"*_{ending}.tsv")]
-    return sorted(path for path in tables if _named(entities_of(path)) == _named(entities) and path.exists())
-
-
-def _named(entities: dict[str, str]) -> dict[str, str]:
-    """Drop the entities that tell outputs of one run apart."""
-    return {key: label for key, label in entities.items() if key not in OUTPUT_ENTITIES}
+    return sorted(path for path in tables if run_entities(entities_of(path)) == named and path.exists())

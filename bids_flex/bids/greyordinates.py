@@ -6,10 +6,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bids_flex.bids.companions import GREYORDINATES, OUTPUT_ENTITIES, find_confounds, stated_tr
+from bids_flex.bids.companions import GREYORDINATES, find_confounds, run_entities, stated_tr
 from bids_flex.bids.headers import agreed_tr, check_images
 from bids_flex.bids.index import index_participants
-from bids_flex.bids.inputs import Run, Runs, Unusable
+from bids_flex.bids.inputs import Run, Runs, Unusable, misnamed_folders, sorted_runs
 from bids_flex.bids.names import entities_of, join_entities
 from bids_flex.bids.roots import derivatives_root, list_participants
 from bids_flex.bids.selection import read_filter, read_space, why_not
@@ -34,7 +34,7 @@ def find_greyordinates(config: Config) -> Runs:
     selection = config.selection
     wanted = read_filter(Path(selection.filter_file) if selection.filter_file else None)
     participants, misnamed = list_participants(root, selection)
-    unusable = [Unusable(f"sub-{label}", "its folder is named by no label of BIDS: rename it") for label in misnamed]
+    unusable = misnamed_folders(root, misnamed)
     left_out: list[Unusable] = []
     for participant, index in index_participants(root, participants):
         if index.unlisted:
@@ -52,8 +52,7 @@ def find_greyordinates(config: Config) -> Runs:
             f"no run of those asked for has greyordinates (*{GREYORDINATES}) in {root}: "
             "run fMRIPrep with --cifti-output, or choose --file-format nifti"
         )
-    usable.sort(key=lambda run: run.name)
-    return Runs(tuple(usable), *(tuple(sorted(some, key=lambda one: one.name)) for some in (unusable, left_out)))
+    return sorted_runs(usable, unusable, left_out)
 
 
 def _runs_of(paths: tuple[Path, ...]) -> list[tuple[str, list[Path]]]:
@@ -63,8 +62,7 @@ def _runs_of(paths: tuple[Path, ...]) -> list[tuple[str, list[Path]]]:
         entities = entities_of(path)
         whole = entities.get("desc", "preproc") == "preproc" and "echo" not in entities
         if path.name.endswith(GREYORDINATES) and whole:
-            named = {key: label for key, label in entities.items() if key not in OUTPUT_ENTITIES}
-            grouped[join_entities(named)].append(path)
+            grouped[join_entities(run_entities(entities))].append(path)
     return sorted(grouped.items())
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from bids_flex.bids.companions import (
     GREYORDINATES,
-    OUTPUT_ENTITIES,
     TABLES,
     find_confounds,
     find_one,
     require,
+    run_entities,
     stated_tr,
 )
 from bids_flex.bids.headers import read_header
@@ -91,6 +91,21 @@ class Runs:
     left_out: tuple[Unusable, ...] = ()
 
 
+def sorted_runs(usable: Iterable[Run], unusable: Iterable[Unusable], left_out: Iterable[Unusable]) -> Runs:
+    """Bring what was found together, each sorted by name."""
+    runs = tuple(sorted(usable, key=lambda run: run.name))
+    others = (tuple(sorted(some, key=lambda one: one.name)) for some in (unusable, left_out))
+    return Runs(runs, *others)
+
+
+def misnamed_folders(root: Path, labels: Iterable[str]) -> list[Unusable]:
+    """Say of participants' folders that what follows ``sub-`` is no label."""
+    return [
+        Unusable(f"sub-{label}", f"the folder {root / f'sub-{label}'} is named by no label of BIDS: rename it")
+        for label in labels
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class _Files:
     """One participant's preprocessed images by run, and what is no such image."""
@@ -126,12 +141,8 @@ def find_runs(config: Config, atlas_space: str | None) -> Runs:
     read_space(selection.space)
     root = derivatives_root(config.bids_dir, config.derivatives)
     participants, misnamed = list_participants(root, selection)
-    unusable = [
-        Unusable(f"sub-{label}", f"the folder {root / f'sub-{label}'} is named by no label of BIDS: rename it")
-        for label in misnamed
-    ]
     seen: dict[str, set[str]] = defaultdict(set)
-    parts = [Runs((), tuple(unusable))]
+    parts = [Runs((), tuple(misnamed_folders(root, misnamed)))]
     for participant, index in index_participants(root, participants):
         if index.unlisted:
             parts.append(Runs((), (Unusable(f"sub-{participant}", index.unlisted),)))
@@ -139,10 +150,10 @@ def find_runs(config: Config, atlas_space: str | None) -> Runs:
         parts.append(_runs_of(index, _sort_files(index.paths, seen), config, wanted, atlas_space))
     if not any(part.usable or part.unusable for part in parts):
         raise NoMatchError(_nothing_matched(root, seen, selection))
-    return Runs(
-        tuple(sorted((run for part in parts for run in part.usable), key=lambda run: run.name)),
-        tuple(sorted((run for part in parts for run in part.unusable), key=lambda run: run.name)),
-        tuple(sorted((one for part in parts for one in part.left_out), key=lambda one: one.name)),
+    return sorted_runs(
+        (run for part in parts for run in part.usable),
+        (one for part in parts for one in part.unusable),
+        (one for part in parts for one in part.left_out),
     )
 
 
@@ -179,7 +190,7 @@ def _space_of(images: list[Path], wanted: Filter, atlas_space: str | None) -> st
 
 def _run_name(entities: dict[str, str]) -> str:
     """Name a run by all entities but those that tell its outputs apart."""
-    return join_entities({key: label for key, label in entities.items() if key not in OUTPUT_ENTITIES})
+    return join_entities(run_entities(entities))
 
 
 def _sort_files(paths: tuple[Path, ...], seen: dict[str, set[str]]) -> _Files:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bids_flex.bids.companions import raw_tr
 from bids_flex.bids.headers import agreed_tr
 from bids_flex.bids.index import index_participants
-from bids_flex.bids.inputs import Run, Runs, Unusable
+from bids_flex.bids.inputs import Run, Unusable, misnamed_folders, sorted_runs
 from bids_flex.bids.names import entities_of, join_entities
 from bids_flex.bids.roots import list_participants, named_root
 from bids_flex.bids.selection import read_filter, read_space, why_not
@@ -20,6 +20,7 @@ from bids_flex.signal import read_displacement, read_mask, read_table
 
 if TYPE_CHECKING:
     from bids_flex.bids.index import Index
+    from bids_flex.bids.inputs import Runs
     from bids_flex.config import Config, Selection
 
 TABLES = {"nifti": "_timeseries.tsv", "cifti": "_timeseries.ptseries.nii"}
@@ -130,7 +131,7 @@ def find_series(config: Config) -> FoundSeries:
         labels = labels if usable else columns
         usable.append(run)
         left_out += [Unusable(path.name, f"{chosen.name} is used for this run") for path in paths if path != chosen]
-    return FoundSeries(Runs(tuple(usable), tuple(unusable), tuple(left_out)), atlas, labels)
+    return FoundSeries(sorted_runs(usable, unusable, left_out), atlas, labels)
 
 
 def _group(
@@ -140,7 +141,7 @@ def _group(
     selection = config.selection
     wanted = read_filter(Path(selection.filter_file) if selection.filter_file else None)
     participants, misnamed = list_participants(root, selection)
-    left_out = [Unusable(f"sub-{label}", "its folder is named by no label of BIDS: rename it") for label in misnamed]
+    left_out = misnamed_folders(root, misnamed)
     unusable: list[Unusable] = []
     grouped: dict[str, list[Path]] = {}
     indexed: dict[str, Index] = {}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bids_flex.bids.summaries import LabelTable, RegionTable
     from bids_flex.cohort.facts import Facts, Layout
-    from bids_flex.cohort.people import Column
+    from bids_flex.cohort.people import Column, Kind
 
     Floats = NDArray[np.float64]
     Row = tuple[Layout, Floats]
@@ -92,7 +92,7 @@ def region_layout(engine: str, regions: tuple[str, ...], networks: tuple[str, ..
     """Name the values of a table of regions, column after column."""
     found = []
     for name in names:
-        kind = next((kind for kind in ALL_KINDS if name.endswith(f"_{kind}")), "observed")
+        kind: Kind = next((kind for kind in ALL_KINDS if name.endswith(f"_{kind}")), "observed")
         measure = name.removesuffix(f"_{kind}")
         found += [
             column_of(engine, measure, kind, "region", "" if network == "n/a" else network, region)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from bids_flex.cohort.people import few
 from bids_flex.errors import DatasetFileError
 
 if TYPE_CHECKING:
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bids_flex.cohort.facts import Facts
-
-Equalise = Literal["none", "truncate", "covariate", "refuse"]
+    from bids_flex.config import Equalise
 
 COVARIATES = ("valid_pairs", "repetition_time", "window_length")
 
@@ -48,12 +48,7 @@ def _named(groups: Mapping[float, Sequence[str]], unit: str) -> str:
     if len(ordered) > 4:
         (low, first), (high, last) = ordered[0], ordered[-1]
         return f"{low:g}{unit} (such as {first[0]}) to {high:g}{unit} (such as {last[0]})"
-    return "; ".join(f"{value:g}{unit} ({_few(names)})" for value, names in ordered)
-
-
-def _few(names: Sequence[str]) -> str:
-    """Name three runs, and count the others."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return "; ".join(f"{value:g}{unit} ({few(names)})" for value, names in ordered)
 
 
 def refuse_unequal(facts: Mapping[str, Sequence[Facts]]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bids_flex.bids.names import join_entities
 from bids_flex.bids.summaries import AGAIN, find_summaries, read_summary
-from bids_flex.cohort.people import Column
+from bids_flex.cohort.people import Column, few
 from bids_flex.errors import DatasetFileError, NoMatchError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_flex.bids.results import RunResult
-    from bids_flex.cohort.people import Kind
+    from bids_flex.cohort.people import Kind, Level
 
     Floats = NDArray[np.float64]
 
@@ -180,13 +180,8 @@ def refuse_mixture(facts: Iterable[Facts]) -> None:
     for one in facts:
         by_hash.setdefault(one.settings, []).append(one.path.name)
     if len(by_hash) > 1:
-        told = "; ".join(f"{len(names)} results with {key} ({_few(names)})" for key, names in by_hash.items())
+        told = "; ".join(f"{len(names)} results with {key} ({few(names)})" for key, names in by_hash.items())
         raise DatasetFileError(f"runs were analysed with different settings: {told}: keep one kind in this folder")
-
-
-def _few(names: list[str]) -> str:
-    """Name some, and say how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def facts_of(result: RunResult) -> Facts:
@@ -279,7 +274,8 @@ def _layout(
     networks: tuple[str, ...],
     kinds: tuple[Kind, ...],
 ) -> Layout:
-    places = [("global", "", measures), *(("network", name, of_networks) for name in networks)]
+    places: list[tuple[Level, str, tuple[str, ...]]] = [("global", "", measures)]
+    places += [("network", name, of_networks) for name in networks]
     found = []
     for level, network, names in places:
         found += [column_of(engine, name, "observed", level, network) for name in names]
@@ -287,7 +283,7 @@ def _layout(
     return layout_of(tuple(found))
 
 
-def column_of(engine: str, measure: str, kind: Any, level: Any, network: str = "", region: str = "") -> Column:  # noqa: ANN401
+def column_of(engine: str, measure: str, kind: Kind, level: Level, network: str = "", region: str = "") -> Column:
     """Name a column: ``ENGINE_MEASURE[_KIND][_NETWORK or _REGION]``."""
     parts = (engine, measure, "" if kind == "observed" else kind, region or network)
     return Column("_".join(part for part in parts if part), engine, measure, kind, level, network, region)

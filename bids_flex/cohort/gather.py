@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from bids_flex.bids.tables import PeopleTable
     from bids_flex.cohort.blocks import Row
-    from bids_flex.cohort.equal import Equalise
     from bids_flex.cohort.facts import Facts, Key
-    from bids_flex.cohort.select import Runs, Unit
+    from bids_flex.cohort.select import Runs
+    from bids_flex.config import Equalise, Unit
 
     Floats = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 Level = Literal["global", "network", "region"]
 Kind = Literal["observed", "null_mean", "null_sd", "excess", "z", "p"]
 """Columns of a table of people are of three kinds: observed, excess, z; the long table of runs has them all."""
+
+
+def few(names: Sequence[str]) -> str:
+    """Name three, and count the others.
+
+    >>> few(["sub-01", "sub-02", "sub-03", "sub-04"])
+    'sub-01, sub-02, sub-03 and 1 more'
+    """
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 @dataclass(frozen=True, slots=True)

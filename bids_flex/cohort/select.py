@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 
     from bids_flex.bids.tables import PeopleTable
     from bids_flex.cohort.facts import Facts, Key
+    from bids_flex.config import Unit
 
     Floats = NDArray[np.float64]
     ByEngine = Mapping[str, Mapping[Key, Facts]]
-
-Unit = Literal["participant", "session"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

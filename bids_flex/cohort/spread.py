@@ -9,6 +9,7 @@ import numpy as np
 from bids_flex.cohort.blocks import Block, labels_of, numbers_of
 from bids_flex.cohort.facts import column_of
 from bids_flex.dynamics import promiscuity, rarefied_promiscuity
+from bids_flex.dynamics.profile import finite_means
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,10 +88,10 @@ def _counted(runs: Sequence[Facts], windows: int, cut: int | None, columns: Sequ
     by_region[1, searched] = rarefied_promiscuity(labels[:, searched], windows, same)
     out = np.full((2, len(index)), np.nan)
     out[:, [index["region", region] for region in regions]] = by_region
-    out[:, index["global", ""]] = _mean(by_region)
+    out[:, index["global", ""]] = finite_means(by_region)
     number = numbers_of(within, runs[0], regions)
     for place, name in enumerate(runs[0].networks, start=1):
-        out[:, index["network", name]] = _mean(by_region[:, number == place])
+        out[:, index["network", name]] = finite_means(by_region[:, number == place])
     return out
 
 
@@ -107,12 +108,3 @@ def _stacked(runs: Sequence[Facts], cut: int | None) -> tuple[tuple[str, ...], N
             part[:, [regions.index(region) for region in table.regions]] = labels
         parts.append(part)
     return regions, np.concatenate(parts)
-
-
-def _mean(values: Floats) -> Floats:
-    """Average the finite entries of each row; nothing gives NaN."""
-    there = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(
-            np.where(there, values, 0.0).sum(axis=1) / np.where(there.any(axis=1), there.sum(axis=1), np.nan)
-        )

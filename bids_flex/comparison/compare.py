@@ -84,14 +84,14 @@ def compare(asked: Asked, cohort: Cohort, max_mean_fd: float) -> Comparison:
     result = fit_model(model, cohort.people, tested, CORRECTIONS)
     quality, sensitivity = _quality(model, cohort), _sensitivity(model, cohort, max_mean_fd)
     return Comparison(
-        asked,
-        result,
-        quality,
-        sensitivity,
-        _mixed(model, cohort, [one for one in tested if one.family == "primary"]),
-        _correlations(result, cohort),
-        _flow(result, cohort),
-        tuple(readings(result.tests, sensitivity, quality)),
+        asked=asked,
+        result=result,
+        quality=quality,
+        sensitivity=sensitivity,
+        mixed=_mixed(model, cohort, [one for one in tested if one.family == "primary"]),
+        correlations=_correlations(result, cohort),
+        flow=_flow(result, cohort),
+        readings=tuple(readings(result.tests, sensitivity, quality)),
     )
 
 

@@ -56,7 +56,7 @@ def write_maps(folder: Path, stem: str, tests: pd.DataFrame, atlas: KeptAtlas | 
     regions = tests[tests["level"] == "region"]
     if atlas is None or atlas.image is None or regions.empty:
         return []
-    draw = _cifti(atlas.image) if atlas.image.name.endswith((".dlabel.nii", ".pscalar.nii")) else _nifti(atlas.image)
+    draw = (_nifti if atlas.on_voxels else _cifti)(atlas.image)
     contrasts: dict[str, str] = {}
     for name in regions["contrast"].unique():
         contrasts[name] = as_label(name, list(contrasts.values()))

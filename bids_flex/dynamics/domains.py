@@ -94,12 +94,12 @@ def champ_domains(planes: ArrayLike, gamma_range: tuple[float, float], omega_ran
     number = np.full(len(first), -1)
     number[kept] = np.arange(kept.size)
     return Domains(
-        first[kept],
-        tuple(low + polygons[k] * (high - low) for k in kept),
-        areas[kept],
-        number[kind.ravel()],
-        (float(low[0]), float(high[0])),
-        (float(low[1]), float(high[1])),
+        partition=first[kept],
+        vertices=tuple(low + polygons[k] * (high - low) for k in kept),
+        share=areas[kept],
+        of_plane=number[kind.ravel()],
+        gamma_range=(float(low[0]), float(high[0])),
+        omega_range=(float(low[1]), float(high[1])),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -172,20 +172,28 @@ def sweep(
     resolutions, couplings = _axis(gammas, "gammas"), _axis(omegas, "omegas")
     gamma, omega = (one.ravel() for one in np.meshgrid(resolutions, couplings, indexing="ij"))
     models = _two_models(fc, null, a)
-    windows, regions = models[0].b.shape[:2]
+    windows, regions = models[0].fc.shape[:2]
     fixed = models[0].a if null == "uniform" else None
-    told = np.empty((8, gamma.size))
+    told: list[dict[str, float]] = []
     planes, best = np.empty((gamma.size, 3)), np.empty((gamma.size, windows, regions), dtype=np.int16)
     for p, child in enumerate(np.random.SeedSequence(seed).spawn(gamma.size)):
         number = int(child.generate_state(1, np.uint64)[0])
         found = multilayer_communities(fc, gamma[p], omega[p], null, optimiser, restarts, number, threads, fixed)
         best[p] = found.labels[found.quality.argmax()]
         planes[p] = _planes_of(models, best[p])
-        told[:, p] = *_spread(found, pairs), *_sizes(best[p])
-    q_mean, q_sd, q_best, k_mean, f_mean, f_sd, fewest, alone = told
-    weight = float(models[0].two_m.sum()), float(2 * regions * (windows - 1))
-    known = (planes, fewest.astype(np.int64), alone, best, *weight, null, models[0].a)
-    return Landscape(gamma, omega, q_mean, q_sd, q_best, k_mean, f_mean, f_sd, *known)
+        told.append(_spread(found, pairs) | _sizes(best[p]))
+    columns: dict[str, Any] = {name: np.array([one[name] for one in told]) for name in told[0]}
+    return Landscape(
+        gamma=gamma,
+        omega=omega,
+        **columns,
+        planes=planes,
+        best=best,
+        two_m=float(models[0].two_m.sum()),
+        links=float(2 * regions * (windows - 1)),
+        null=null,
+        a=models[0].a,
+    )
 
 
 def pool(landscapes: Sequence[Landscape]) -> Landscape:
@@ -229,25 +237,23 @@ def pool(landscapes: Sequence[Landscape]) -> Landscape:
             raise UsageError(f"landscape {n} has null model {other.null!r}, landscape 0 {first.null!r}; use one")
     weight = np.array([one.two_mu for one in landscapes])
     total = weight.sum(axis=0)
-    values = {one.a for one in landscapes}
-    count = len(landscapes)
     return Landscape(
-        first.gamma,
-        first.omega,
-        np.sum([one.quality_mean for one in landscapes] * weight, axis=0) / total,
-        np.sqrt(np.sum((np.array([one.quality_sd for one in landscapes]) * weight) ** 2, axis=0)) / total,
-        np.sum([one.quality_best for one in landscapes] * weight, axis=0) / total,
-        np.mean([one.n_communities_mean for one in landscapes], axis=0),
-        np.mean([one.flexibility_mean for one in landscapes], axis=0),
-        np.sqrt(np.sum([one.flexibility_sd**2 for one in landscapes], axis=0)) / count,
-        np.sum([one.planes for one in landscapes], axis=0),
-        np.min([one.fewest for one in landscapes], axis=0),
-        np.mean([one.alone for one in landscapes], axis=0),
-        np.empty((first.gamma.size, 0, 0), dtype=np.int16),
-        float(sum(one.two_m for one in landscapes)),
-        float(sum(one.links for one in landscapes)),
-        first.null,
-        first.a if len(values) == 1 else float("nan"),
+        gamma=first.gamma,
+        omega=first.omega,
+        quality_mean=np.sum([one.quality_mean for one in landscapes] * weight, axis=0) / total,
+        quality_sd=np.sqrt(np.sum((np.array([one.quality_sd for one in landscapes]) * weight) ** 2, axis=0)) / total,
+        quality_best=np.sum([one.quality_best for one in landscapes] * weight, axis=0) / total,
+        n_communities_mean=np.mean([one.n_communities_mean for one in landscapes], axis=0),
+        flexibility_mean=np.mean([one.flexibility_mean for one in landscapes], axis=0),
+        flexibility_sd=np.sqrt(np.sum([one.flexibility_sd**2 for one in landscapes], axis=0)) / len(landscapes),
+        planes=np.sum([one.planes for one in landscapes], axis=0),
+        fewest=np.min([one.fewest for one in landscapes], axis=0),
+        alone=np.mean([one.alone for one in landscapes], axis=0),
+        best=np.empty((first.gamma.size, 0, 0), dtype=np.int16),
+        two_m=float(sum(one.two_m for one in landscapes)),
+        links=float(sum(one.links for one in landscapes)),
+        null=first.null,
+        a=first.a if len({one.a for one in landscapes}) == 1 else float("nan"),
     )
 
 
@@ -372,12 +378,14 @@ def _axis(given: ArrayLike, name: str) -> Floats:
     return values
 
 
-def _spread(found: Communities, pairs: ArrayLike | None) -> tuple[float, ...]:
-    """Compute Q (mean, sd, best), K (mean) and flexibility (mean, sd) over restarts."""
+def _spread(found: Communities, pairs: ArrayLike | None) -> dict[str, float]:
+    """Compute Q, number of communities and flexibility over restarts, by the names of a landscape."""
+    quality, kinds = found.quality, found.labels.max(axis=(1, 2))
     shares = flexibility(found.labels, pairs).mean(axis=1)
-    kinds = found.labels.max(axis=(1, 2))
-    quality = found.quality
-    return quality.mean(), _sd(quality), quality.max(), kinds.mean(), shares.mean(), _sd(shares)
+    told = {"quality_mean": quality.mean(), "quality_sd": _sd(quality), "quality_best": quality.max()}
+    return told | {
+        "n_communities_mean": kinds.mean(), "flexibility_mean": shares.mean(), "flexibility_sd": _sd(shares)
+    }  # fmt: skip
 
 
 def _sd(values: Floats) -> float:
@@ -385,7 +393,7 @@ def _sd(values: Floats) -> float:
     return float(values.std(ddof=1)) if values.size > 1 else float("nan")
 
 
-def _sizes(labels: NDArray[np.int16]) -> tuple[int, float]:
+def _sizes(labels: NDArray[np.int16]) -> dict[str, float]:
     """Count the communities of the window that has fewest, and the share of regions that are one of their own."""
     counts = [np.unique(window, return_counts=True)[1] for window in labels]
-    return min(one.size for one in counts), sum(int((one == 1).sum()) for one in counts) / labels.size
+    return {"fewest": min(one.size for one in counts), "alone": sum((one == 1).sum() for one in counts) / labels.size}

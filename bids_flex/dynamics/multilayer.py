@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 Optimiser = Literal["louvain", "leiden"]
-OPTIMISERS = ("louvain", "leiden")
+OPTIMISERS: tuple[Optimiser, ...] = get_args(Optimiser)
 
 LARGEST_SUM = 2.0**29
 """What sums of modularity come to at most when they are written as integers of 32 bits."""

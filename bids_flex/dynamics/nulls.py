@@ -6,7 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Drawn = TypeVar("Drawn")
 
 SeriesKind = Literal["phase", "var", "iaaft"]
-SERIES_KINDS = ("phase", "var", "iaaft")
+SERIES_KINDS: tuple[SeriesKind, ...] = get_args(SeriesKind)
 
 MOST_CENSORED = 0.3
 """Censored share of volumes above which z is not given."""

@@ -85,7 +85,7 @@ def with_measure(told: Profile, name: str, values: Floats, networks: ArrayLike) 
         told,
         regions={**told.regions, name: values},
         networks={**told.networks, name: _network_means(values, number)},
-        whole={**told.whole, name: float(_mean(values[None])[0])},
+        whole={**told.whole, name: float(finite_means(values[None])[0])},
     )
 
 
@@ -152,12 +152,12 @@ def profile(
     if rarefied_windows is not None:
         rarefied = measures.rarefied_promiscuity(stack, rarefied_windows, n_communities)
         regions["promiscuity_rarefied"] = rarefied.mean(axis=0)
-    whole = {name: float(_mean(values[None])[0]) for name, values in regions.items()}
+    whole = {name: float(finite_means(values[None])[0]) for name, values in regions.items()}
     return Profile(
         regions=regions,
         networks={name: _network_means(values, number) for name, values in regions.items()},
         whole={**whole, "persistence": 1.0 - whole["flexibility"]},
-        spread={"flexibility": _mean(flexibility), "n_communities": _community_counts(stack)},
+        spread={"flexibility": finite_means(flexibility), "n_communities": _community_counts(stack)},
         allegiance=allegiance,
         normalised_integration=_between_networks(allegiance, number),
     )
@@ -173,7 +173,7 @@ def _checked_networks(networks: ArrayLike, stack: NDArray[np.int16]) -> NDArray[
     return number.astype(np.int64)
 
 
-def _mean(values: Floats) -> Floats:
+def finite_means(values: Floats) -> Floats:
     """Average the finite entries of each row; nothing gives NaN."""
     finite = np.isfinite(values)
     count = finite.sum(axis=1)
@@ -184,7 +184,7 @@ def _mean(values: Floats) -> Floats:
 def _network_means(values: Floats, number: NDArray[np.int64]) -> Floats:
     """Average regions over networks 1..K."""
     member = number == np.arange(1, number.max() + 1)[:, None]
-    return _mean(np.where(member, values, np.nan))
+    return finite_means(np.where(member, values, np.nan))
 
 
 def _community_counts(stack: NDArray[np.int16]) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 Null = Literal["ng", "signed", "gomez", "uniform"]
-NULLS = ("ng", "signed", "gomez", "uniform")
+NULLS: tuple[Null, ...] = get_args(Null)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -59,12 +59,6 @@ class WindowPlan:
         """Step in seconds."""
         return self.step * self.tr_s
 
-    @property
-    def weights(self) -> NDArray[np.float64]:
-        """Weights of all windows, taper times censoring, shape (W, length)."""
-        volumes = self.starts[:, None] + np.arange(self.length)
-        return np.asarray(self.taper * self.keep[volumes])
-
 
 def to_volumes(duration: float, tr: float, unit: Literal["s", "volumes"] = "s") -> int:
     """Express a duration in volumes, halves rounded up.

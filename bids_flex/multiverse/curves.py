@@ -44,9 +44,10 @@ MEASURES = ("flexibility", "promiscuity", "split_half_flexibility", "flexibility
 ``prior`` says whether there is more than noise, not how much. Halves are of ``prior`` alone."""
 
 LACKS = {"prior": "flexibility_excess", "multilayer": "split_half_flexibility"}
+"""The measure that no universe of an engine has."""
 
 KEPT = ("estimate", "ci_low", "ci_high", "effect", "effect_low", "effect_high", "statistic", "p", "reason")
-
+"""Columns of the table of tests that a curve's rows have too."""
 
 INFLUENCE = (
     *("measure", "contrast", "choice", "level", "with_level", "median_with", "median_without", "share_without"),
@@ -180,20 +181,20 @@ def _curves(asked: Asked, members: Sequence[Member], people: pd.DataFrame) -> Cu
     for measure in MEASURES:
         for contrast, weights in done[0].design.contrasts.items():
             if weights.ndim == 1:
-                rows, whole, parts = _one_curve(fitted, everyone, measure, contrast, settings, blocks)
+                rows, test, parts = _one_curve(fitted, everyone, measure, contrast, settings, blocks)
                 told: dict[str, Any] = {"measure": measure, "contrast": contrast}
                 curve += [told | row for row in rows]
-                tests += [told | test for test in [whole] if rows]
+                tests += [told | test] if rows else []
                 influence += [told | part for part in parts]
     if not curve:
         raise DatasetFileError(f"model {asked.model.name} has no contrast of one row: a curve has a sign")
     return Curves(
-        asked,
-        len(everyone),
-        pd.DataFrame(curve),
-        pd.DataFrame(tests),
-        pd.DataFrame(influence, columns=list(INFLUENCE)),
-        _gaps(fitted, everyone),
+        asked=asked,
+        people=len(everyone),
+        curve=pd.DataFrame(curve),
+        tests=pd.DataFrame(tests),
+        influence=pd.DataFrame(influence, columns=list(INFLUENCE)),
+        gaps=_gaps(fitted, everyone),
     )
 
 
@@ -349,15 +350,15 @@ def _gaps(fitted: Sequence[_Fitted], everyone: list[str]) -> pd.DataFrame:
 
     rows = []
     for one in fitted:
-        told: dict[str, str] = {}
         if one.result is None:
             told = dict.fromkeys(everyone, one.reason)
         else:
             engine = one.member.levels["engine"]
             dropped = one.result.dropped
             mine = dropped[dropped["outcome"].isin(["all", f"{engine}_flexibility"])]
-            told = dict(zip(mine["participant_id"].astype(str), mine["reason"], strict=True)) | _lost(one.member)
-            told = {label: reason for label, reason in told.items() if label in _lacking(one.result, engine, everyone)}
+            reasons = dict(zip(mine["participant_id"].astype(str), mine["reason"], strict=True)) | _lost(one.member)
+            lacking = _lacking(one.result, engine, everyone)
+            told = {label: reason for label, reason in reasons.items() if label in lacking}
         rows += [(one.member.name, label, told[label]) for label in everyone if label in told]
     return pd.DataFrame(rows, columns=["universe", "participant_id", "reason"], dtype=str)
 

@@ -101,7 +101,7 @@ def read_universes(source: str, config: Config) -> tuple[Universe, ...]:
         When the grid names what is no choice, pairs what cannot go together, or has no universe.
     """
     where = f"--multiverse {source}"
-    table = read_toml(_path(source))
+    table = _read(source)
     rules = _rules(table.pop("exclude", []), where)
     by_engine = _by_engine(table, config.science, where)
     count = sum(math.prod(map(len, levels.values())) for levels in by_engine.values())
@@ -121,12 +121,12 @@ def read_universes(source: str, config: Config) -> tuple[Universe, ...]:
     return universes
 
 
-def _path(source: str) -> Path:
-    """Find the file of a grid."""
+def _read(source: str) -> dict[str, Any]:
+    """Read the file of a grid."""
     if source != "default":
-        return Path(source)
+        return read_toml(Path(source))
     with resources.as_file(resources.files("bids_flex.data").joinpath("multiverse.toml")) as path:
-        return path
+        return read_toml(path)
 
 
 def _by_engine(table: dict[str, Any], base: Science, where: str) -> dict[EngineName, Levels]:
@@ -135,15 +135,14 @@ def _by_engine(table: dict[str, Any], base: Science, where: str) -> dict[EngineN
     own: dict[EngineName, Any] = {name: table.pop(name) for name in ENGINES if name in table}
     if idle := sorted(set(own) - set(engines)):
         raise UsageError(f"{where}: [{idle[0]}] has choices, but engine names only {', '.join(engines)}: add it there")
-    known = set(CHOICES)
-    _refuse_unknown(table, known, where)
+    _refuse_unknown(table, where)
     found = {}
     for engine in engines:
         named = own.get(engine, {})
         inside = f"{where}: [{engine}]"
         if not isinstance(named, dict):
             raise UsageError(f"{inside} is {brief(named)}: it must be a table of choices")
-        _refuse_unknown(named, known, inside)
+        _refuse_unknown(named, inside)
         for name in named:
             _refuse_misplaced(name, engine, inside)
         for name in table:
@@ -182,9 +181,9 @@ def _text(level: Any) -> str:  # noqa: ANN401 - a value of TOML
     return Path(level).name if isinstance(level, str) and "/" in level else str(level)
 
 
-def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> None:
+def _refuse_unknown(table: Mapping[str, Any], where: str) -> None:
     """Refuse names that are no choice."""
-    unknown = sorted(set(table) - known)
+    unknown = sorted(set(table) - set(CHOICES))
     if unknown:
         raise UsageError(f"{where}: no such choice: {', '.join(unknown)}; there are {', '.join(CHOICES)}")
 

@@ -120,9 +120,7 @@ def _voxels(atlas: KeptAtlas) -> Any:  # noqa: ANN401 - nibabel has no types
     """Open the image of an atlas that is drawn on voxels."""
     import nibabel as nib
 
-    if atlas.image is None or atlas.image.name.endswith((".dlabel.nii", ".pscalar.nii")):
-        return None
-    return nib.load(atlas.image)
+    return nib.load(atlas.image) if atlas.on_voxels else None
 
 
 def _slices(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bids_flex.reports.run import Order, Run
 
 SHOWN = ("flexibility", "promiscuity")
+SECOND_LINE = "#882255"
+"""Colour of what is drawn beside a black line."""
 
 
 def draw_communities(run: Run) -> tuple[Figure, str]:
@@ -148,16 +150,13 @@ def draw_search(run: Run) -> tuple[Figure, str]:
         labels = read_labels(run, engine, networks)
         middle = (labels.centres_min[1:] + labels.centres_min[:-1]) / 2
         style = {"prior": "-", "multilayer": "--"}[engine]
-        grid[0].plot(middle, labels.changes, style, color="black" if engine == "prior" else PALETTE_LINE, label=engine)
+        grid[0].plot(middle, labels.changes, style, color="black" if engine == "prior" else SECOND_LINE, label=engine)
     grid[0].set(ylabel="share of regions", title="regions that change, from window to window", xlabel="time (min)")
     grid[0].legend(frameon=False)
     if restarts:
         told.append(_windows_of_search(grid[1], run))
         told.append(_restarts(grid[2], run))
     return figure, f"Change over time, and the search for communities. {' '.join(told)}"
-
-
-PALETTE_LINE = "#882255"
 
 
 def _windows_of_search(axes: Axes, run: Run) -> str:
@@ -169,8 +168,8 @@ def _windows_of_search(axes: Axes, run: Run) -> str:
         ylabel="Q (line)", title="multilayer: quality and number of communities of each window", xlabel="onset (min)"
     )
     other = axes.twinx()
-    other.plot(minutes, windows["window_communities_mean"], "o", color=PALETTE_LINE, ms=4)
-    other.set_ylabel("communities (dots)", color=PALETTE_LINE)
+    other.plot(minutes, windows["window_communities_mean"], "o", color=SECOND_LINE, ms=4)
+    other.set_ylabel("communities (dots)", color=SECOND_LINE)
     other.spines["right"].set_visible(True)
     return f"Q of windows {windows['window_quality_mean'].min():.2f} to {windows['window_quality_mean'].max():.2f}."
 
@@ -190,8 +189,6 @@ def _restarts(axes: Axes, run: Run) -> str:
 
 def draw_agreement(run: Run) -> tuple[Figure, str]:
     """Draw how far the two engines agree, region by region."""
-    from scipy.stats import spearmanr
-
     tables = {engine: table(run, f"desc-{engine}_dynamics").set_index("region") for engine in run.engines}
     one, other = (tables[engine] for engine in run.engines)
     networks = networks_of(run, list(one.index))
@@ -201,15 +198,17 @@ def draw_agreement(run: Run) -> tuple[Figure, str]:
         x, y = one[measure].to_numpy(dtype=float), other[measure].reindex(one.index).to_numpy(dtype=float)
         colours = [colour(list(dict.fromkeys(networks)).index(name)) for name in networks]
         axes.scatter(x, y, c=colours, edgecolors="black", linewidths=0.4, s=28)
-        r = _spearman(x, y, spearmanr)
+        r = _spearman(x, y)
         axes.set(xlabel=run.engines[0], ylabel=run.engines[1], title=f"{measure}: Spearman r = {r:.2f}")
         told.append(f"{measure} {r:.2f}")
     return figure, f"Regions in both engines, coloured by network; rank correlations: {', '.join(told)}."
 
 
-def _spearman(x: NDArray[np.float64], y: NDArray[np.float64], correlate: Any) -> float:  # noqa: ANN401 - scipy's own
+def _spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """Correlate ranks of the regions that both have; NaN where one does not vary."""
+    from scipy.stats import spearmanr
+
     both = np.isfinite(x) & np.isfinite(y)
     if both.sum() < 3 or np.ptp(x[both]) == 0 or np.ptp(y[both]) == 0:
         return float("nan")
-    return float(correlate(x[both], y[both]).statistic)
+    return float(spearmanr(x[both], y[both]).statistic)

@@ -11,10 +11,11 @@ import numpy as np
 from bids_flex import __version__
 from bids_flex.bids.names import entities_of
 from bids_flex.bids.results import read_sidecar
+from bids_flex.config import ENGINES
 from bids_flex.errors import DatasetFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from bids_flex.bids.atlases import KeptAtlas
 
-ENGINES = ("prior", "multilayer")
 UNNAMED = "no network"
 
 
@@ -57,8 +57,16 @@ class Run:
         return self.folder / f"{self.stem}_{ending}"
 
 
-def find_runs(folder: Path, atlas_of: Any) -> list[Run]:  # noqa: ANN401 - a function from entities to an atlas
-    """List the runs that have results below the folder of a participant or session, sorted by name."""
+def find_runs(folder: Path, atlas_of: Callable[[Mapping[str, str]], KeptAtlas | None]) -> list[Run]:
+    """List the runs that have results below the folder of a participant or session, sorted by name.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the participant or session.
+    atlas_of : callable
+        Gives the atlas that the entities of a result name.
+    """
     found: dict[tuple[Path, str], list[str]] = {}
     for path in sorted(folder.rglob("func/*_desc-*_dynamics.json")):
         stem, _, engine = path.name.removesuffix("_dynamics.json").rpartition("_desc-")
@@ -107,7 +115,7 @@ def summary(run: Run, engine: str) -> dict[str, Any]:
 
 
 def networks_of(run: Run, regions: Sequence[str]) -> list[str]:
-    """Name the network of each region, from the dictionary of the communities' table."""
+    """Name the network of each region, from the dictionary of the table of series."""
     known = facts(run, "stat-mean_timeseries")
     return [(known.get(name) or {}).get("Network") or UNNAMED for name in regions]
 

@@ -169,7 +169,16 @@ def _from_file(image: Path, table: Path | None, space: str | None, renamed: Path
     name = named.get("atlas") or re.sub(r"[^A-Za-z0-9]", "", image.name.split(".")[0])
     entities = (("atlas", name), *((key, named[key]) for key in ("seg", "scale") if key in named))
     known = space or named.get("tpl") or named.get("space") or sidecar(image).get("Space") or template
-    return Atlas(name, entities, image, None, regions.index, regions.labels, networks, known)
+    return Atlas(
+        name=name,
+        entities=entities,
+        image=image,
+        coordinates=None,
+        index=regions.index,
+        labels=regions.labels,
+        networks=networks,
+        space=known,
+    )
 
 
 def named_atlas(name: str, labels: tuple[str, ...], table: Path | None = None, networks: Path | None = None) -> Atlas:
@@ -203,7 +212,16 @@ def named_atlas(name: str, labels: tuple[str, ...], table: Path | None = None, n
         if networks
         else settled_networks(table or Path(name), regions)
     )
-    return Atlas(name, (("atlas", name),), None, None, regions.index, regions.labels, settled, None)
+    return Atlas(
+        name=name,
+        entities=(("atlas", name),),
+        image=None,
+        coordinates=None,
+        index=regions.index,
+        labels=regions.labels,
+        networks=settled,
+        space=None,
+    )
 
 
 def check_space(atlas: Atlas, space: str | None, *, force: bool = False) -> tuple[str, ...]:

@@ -9,8 +9,7 @@ import numpy as np
 from bids_flex.content import unreadable
 from bids_flex.errors import RunError
 from bids_flex.signal.cifti import load_labels, open_series
-from bids_flex.signal.parcellate import Parcellated
-from bids_flex.signal.parcellate import _without_poor as without_poor
+from bids_flex.signal.parcellate import places_of, without_poor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_flex.signal.atlas import Atlas
+    from bids_flex.signal.parcellate import Parcellated
 
     Floats = NDArray[np.float64]
 
@@ -58,8 +58,8 @@ def parcellate_greyordinates(bold: Path, atlas: Atlas, min_coverage: float = 0.5
     if atlas.image is None or not atlas.on_greyordinates:
         raise RunError(f"atlas {atlas.name} is not drawn on greyordinates: name a .dlabel.nii file with --atlas")
     values, _, own = load_labels(atlas.image)
-    places = _places(_carry_over(values, own, brain, f"atlas {atlas.name} and {bold.name}"), atlas)
-    size = np.bincount(_places(values, atlas) + 1, minlength=len(atlas.index) + 1)[1:]
+    places = places_of(_carry_over(values, own, brain, f"atlas {atlas.name} and {bold.name}"), atlas)
+    size = np.bincount(places_of(values, atlas) + 1, minlength=len(atlas.index) + 1)[1:]
     if not (places >= 0).any():
         raise RunError(f"atlas {atlas.name} and {bold.name} do not overlap: check the atlas")
     try:
@@ -68,13 +68,6 @@ def parcellate_greyordinates(bold: Path, atlas: Atlas, min_coverage: float = 0.5
         raise RunError(f"{bold.name} cannot be read to its end ({error}): copy the file again") from error
     coverage = np.divide(found, size, out=np.zeros(len(size)), where=size > 0)
     return without_poor(series, coverage, atlas, min_coverage)
-
-
-def _places(labels: NDArray[np.int64], atlas: Atlas) -> NDArray[np.int64]:
-    """Turn labels into places in the atlas's table, -1 outside of all."""
-    lookup = np.full(max(int(labels.max(initial=0)), int(atlas.index.max())) + 1, -1)
-    lookup[atlas.index] = np.arange(len(atlas.index))
-    return np.asarray(lookup[labels])
 
 
 def _means(image: Any, places: NDArray[np.int64], regions: int) -> tuple[Floats, NDArray[np.int64]]:  # noqa: ANN401

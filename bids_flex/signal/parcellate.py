@@ -107,25 +107,26 @@ def parcellate(
         raise RunError(
             f"{mask.name} and {bold.name} lie on different grids: the mask must be the one made for the images"
         )
-    drawn = labels_on_grid(atlas, images.shape, images.affine)
-    places = _places(np.where(inside, drawn, 0), atlas)
+    # flat, in the order of the file's voxels
+    drawn = labels_on_grid(atlas, images.shape, images.affine).ravel(order="F")
+    places = places_of(np.where(inside.ravel(order="F"), drawn, 0), atlas)
     if not (places >= 0).any():
         raise RunError(f"atlas {atlas.name} and the mask {mask.name} do not overlap: check the atlas's template")
-    size = np.bincount(_places(drawn, atlas) + 1, minlength=len(atlas.index) + 1)[1:]
+    size = np.bincount(places_of(drawn, atlas) + 1, minlength=len(atlas.index) + 1)[1:]
     walk = partial(_despiked, skip=skip) if despiked else _averaged
     series, found, halves = _means(images, places, len(size), smoothing_mm, walk, halves_seed)
     coverage = np.divide(found, size, out=np.zeros(len(size)), where=size > 0)
-    told = _without_poor(series, coverage, atlas, min_coverage)
+    told = without_poor(series, coverage, atlas, min_coverage)
     if halves is not None:
         halves[:, :, np.isnan(told.series).all(axis=0)] = np.nan
     return replace(told, halves=halves)
 
 
-def _places(drawn: NDArray[np.int64], atlas: Atlas) -> NDArray[np.int64]:
-    """Turn labels into places in the atlas's table, -1 outside of all; flat, in the order of the file's voxels."""
-    lookup = np.full(max(int(drawn.max()), int(atlas.index.max())) + 1, -1)
+def places_of(labels: NDArray[np.int64], atlas: Atlas) -> NDArray[np.int64]:
+    """Turn labels into places in the atlas's table, -1 outside of all; of the same shape."""
+    lookup = np.full(max(int(labels.max(initial=0)), int(atlas.index.max())) + 1, -1)
     lookup[atlas.index] = np.arange(len(atlas.index))
-    return lookup[drawn.ravel(order="F")]
+    return np.asarray(lookup[labels])
 
 
 def split_voxels(places: NDArray[np.int64], shape: tuple[int, int, int], seed: int) -> NDArray[np.int64]:
@@ -253,7 +254,7 @@ def _despiked(
     return np.array([means(values) for values in held]), broken
 
 
-def _without_poor(series: Floats, coverage: Floats, atlas: Atlas, min_coverage: float) -> Parcellated:
+def without_poor(series: Floats, coverage: Floats, atlas: Atlas, min_coverage: float) -> Parcellated:
     """Make poor regions missing and say why."""
     poor = []
     for place, label in enumerate(atlas.labels):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -59,10 +61,10 @@ def quality_figures(
     }
 
 
-def _over(summary: object, values: Floats) -> float:
+def _over(summary: Callable[[Floats], np.floating], values: Floats) -> float:
     """Summarise what is there; NaN without anything."""
     there = values[np.isfinite(values)]
-    return float(summary(there)) if there.size and callable(summary) else float("nan")
+    return float(summary(there)) if there.size else float("nan")
 
 
 def longest_run(marked: NDArray[np.bool_]) -> int:

@@ -7,12 +7,13 @@ from bids_flex.stats.design import Design, level_names, make_design, parse_contr
 from bids_flex.stats.effects import Effect, hedges_g, partial_eta_squared, small_sample_correction
 from bids_flex.stats.evidence import Equivalence, bic_bayes_factor, jzs_bayes_factor, tost, tost_g
 from bids_flex.stats.families import adjust, adjust_families, written_families
-from bids_flex.stats.groupmodel import ModelResult, Outcome, fit_model
+from bids_flex.stats.groupmodel import ModelResult, fit_model
 from bids_flex.stats.harmonise import harmonise
 from bids_flex.stats.linear import Tested, fit_contrast
 from bids_flex.stats.matrix import ModelDesign, build_design
 from bids_flex.stats.models import GroupModel, Instruction, ModelContrast, read_models, short_model
 from bids_flex.stats.orders import make_flips, make_orders
+from bids_flex.stats.outcome import Outcome
 from bids_flex.stats.permutation import PermutationResult, freedman_lane
 from bids_flex.stats.quality import quality_correlations
 from bids_flex.stats.questions import diagnosis_models, medication_models

@@ -10,8 +10,10 @@ import numpy as np
 from bids_flex.errors import UsageError
 from bids_flex.stats.design import numbers
 from bids_flex.stats.families import adjust_families, written_families
+from bids_flex.stats.harmonise import harmonise
 from bids_flex.stats.matrix import build_design
 from bids_flex.stats.permutation import freedman_lane
+from bids_flex.stats.repeated import differences
 from bids_flex.stats.rows import TEST_COLUMNS, contrast_rows, why_untestable
 
 if TYPE_CHECKING:
@@ -23,32 +25,10 @@ if TYPE_CHECKING:
     from bids_flex.stats.families import Correction
     from bids_flex.stats.matrix import ModelDesign
     from bids_flex.stats.models import GroupModel
+    from bids_flex.stats.outcome import Outcome
 
     Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A column of the table that is tested, and what it is.
-
-    Attributes
-    ----------
-    column : str
-        Of the table.
-    measure, engine, level, network, region : str
-        What it holds; ``level`` is global, network or region.
-    family : str
-        Tests of one family are corrected together.
-    """
-
-    column: str
-    measure: str = ""
-    engine: str = ""
-    level: str = "global"
-    network: str = ""
-    region: str = ""
-    family: str = "primary"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,8 +120,6 @@ def _prepared(
     model: GroupModel, table: pd.DataFrame, outcomes: Sequence[Outcome]
 ) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """Check the outcomes' columns, and take differences where the model is of pairs."""
-    from bids_flex.stats.repeated import differences
-
     columns = [one.column for one in outcomes]
     if not columns or (absent := [name for name in columns if name not in table]):
         raise UsageError(f"no outcome {', '.join(absent) if columns else 'is named'} in the table")
@@ -158,8 +136,6 @@ def _values(
     model: GroupModel, people: pd.DataFrame, outcomes: Sequence[Outcome], design: ModelDesign
 ) -> tuple[pd.DataFrame, Floats]:
     """Read the outcomes as numbers (n, m), sites taken out where asked; what is not finite is missing."""
-    from bids_flex.stats.harmonise import harmonise
-
     values = np.column_stack([numbers(people[one.column], one.column) for one in outcomes])
     values[~np.isfinite(values)] = np.nan
     if site := model.settings.harmonise:

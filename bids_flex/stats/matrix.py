@@ -36,8 +36,6 @@ class ModelDesign:
         Participants who are left out, and why.
     contrasts : dict
         Name to weights, of shape (p,) for t and (k, p) for F.
-    used : tuple of str
-        Columns of the table that the model uses.
     factors : tuple of str
         For each column of the design the factor whose level it is; empty for others.
     """
@@ -47,7 +45,6 @@ class ModelDesign:
     rows: NDArray[np.int64]
     dropped: tuple[tuple[str, str], ...]
     contrasts: dict[str, Floats]
-    used: tuple[str, ...]
     factors: tuple[str, ...]
 
 
@@ -107,7 +104,7 @@ def build_design(model: GroupModel, table: pd.DataFrame) -> ModelDesign:
     check_rank(matrix, predictors)
     contrasts = {one.name: _weights(one, predictors, model) for one in model.contrasts}
     factors = tuple(_factor_of(sources.get(name, ())) for name in predictors)
-    return ModelDesign(matrix, predictors, taking_part[~gone], dropped, contrasts, used, factors)
+    return ModelDesign(matrix, predictors, taking_part[~gone], dropped, contrasts, factors)
 
 
 def _factor_of(parts: tuple[_Source, ...]) -> str:

@@ -12,6 +12,7 @@ from reprlib import repr as brief
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.errors import DatasetFileError
+from bids_flex.stats.design import make_design, parse_contrasts, variable
 from bids_flex.stats.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class GroupModel:
 
     Attributes
     ----------
-    name, description : str
+    name : str
         Of the document and its node (``<model>`` alone, or ``<model>_<node>`` when there are several).
     predictors : tuple of str
         Columns of the design in order; ``1`` is the intercept. Patterns with ``*`` and ``?`` are allowed.
@@ -71,17 +72,13 @@ class GroupModel:
         Transformations in order.
     settings : Settings
         What stands under ``Model.Software.bids_flex``.
-    inputs : mapping
-        The document's ``Input`` filter, for the caller to honour.
     """
 
     name: str
-    description: str
     predictors: tuple[str, ...]
     contrasts: tuple[ModelContrast, ...]
     instructions: tuple[Instruction, ...] = ()
     settings: Settings = field(default_factory=Settings)
-    inputs: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def read_models(document: Mapping[str, Any], where: str = "model") -> tuple[GroupModel, ...]:
@@ -128,13 +125,16 @@ def read_models(document: Mapping[str, Any], where: str = "model") -> tuple[Grou
         raise DatasetFileError(f"{where} has no nodes: add one of level Dataset")
     if valid.Edges:
         raise DatasetFileError(f"{where}: Edges join nodes of several levels; here every Dataset node stands alone")
+    if valid.Input:
+        raise DatasetFileError(
+            f"{where}: Input ({', '.join(valid.Input)}) would not be heeded, since runs are chosen at the participant "
+            "level (--task-id, --run-id, --session-label): remove it"
+        )
     names = [node.Name for node in nodes]
     if len(set(names)) < len(names):
         raise DatasetFileError(f"{where}: two nodes have one name ({', '.join(sorted(names))})")
-    inputs = tuple((key, tuple(str(one) for one in values)) for key, values in (valid.Input or {}).items())
-    told = valid.Description or ""
     titles = [valid.Name if len(nodes) == 1 else f"{valid.Name}_{node.Name}" for node in nodes]
-    return tuple(_node(node, title, told, inputs, where) for node, title in zip(nodes, titles, strict=True))
+    return tuple(_node(node, title, where) for node, title in zip(nodes, titles, strict=True))
 
 
 def _unknown(given: Any, kept: Any, path: str = "") -> Iterator[str]:  # noqa: ANN401 - any JSON
@@ -151,13 +151,7 @@ def _unknown(given: Any, kept: Any, path: str = "") -> Iterator[str]:  # noqa: A
             yield from _unknown(one, other, f"{path}[{place}]")
 
 
-def _node(
-    node: Any,  # noqa: ANN401 - bsmschema's Node
-    title: str,
-    description: str,
-    inputs: tuple[tuple[str, tuple[str, ...]], ...],
-    where: str,
-) -> GroupModel:
+def _node(node: Any, title: str, where: str) -> GroupModel:  # noqa: ANN401 - bsmschema's Node
     """Read one node and refuse what is not done here."""
     here = f"{where}, node {node.Name}"
     refused = {
@@ -186,8 +180,7 @@ def _node(
     if not contrasts:
         raise DatasetFileError(f"{here}: no contrast, so nothing to test: add Contrasts or DummyContrasts")
     settings = read_settings(software.get("bids_flex", {}), f"{here}, Software.bids_flex")
-    told = node.Description or description
-    return GroupModel(title, told, predictors, contrasts, instructions, settings, inputs)
+    return GroupModel(title, predictors, contrasts, instructions, settings)
 
 
 def _instruction(given: Any, here: str) -> Instruction:  # noqa: ANN401 - any JSON
@@ -280,8 +273,6 @@ def short_model(
     >>> document["Nodes"][0]["Model"]["X"]
     ['group.a', 'group.b']
     """
-    from bids_flex.stats.design import make_design, parse_contrasts, variable
-
     asked = settings or Settings()
     kept = asked.select(table)
     design = make_design(kept, factor, covariates, categorical)

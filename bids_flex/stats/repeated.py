@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
-    from bids_flex.stats.groupmodel import Outcome
     from bids_flex.stats.matrix import ModelDesign
     from bids_flex.stats.models import GroupModel
+    from bids_flex.stats.outcome import Outcome
 
     Floats = NDArray[np.float64]
 

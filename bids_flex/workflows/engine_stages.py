@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_flex.config import Duration
+    from bids_flex.config import Duration, EngineSettings
     from bids_flex.dynamics import Profile, WindowPlan
     from bids_flex.workflows.engines import Engine
     from bids_flex.workflows.stages import Job
@@ -33,14 +33,19 @@ HELD = (
 LEVELS = ("regions", "networks", "whole")
 
 
+def _settings(job: Job, engine: str) -> EngineSettings:
+    """Give the settings of an engine, which graphs know by its name as text."""
+    return job.science.engine(ENGINES[engine].name)
+
+
 def window_volumes(job: Job, engine: str) -> int:
     """Count the volumes of an engine's windows."""
-    return max(3, _volumes(job.science.engine(ENGINES[engine].name).window, job.run.tr_s))
+    return max(3, _volumes(_settings(job, engine).window, job.run.tr_s))
 
 
 def step_volumes(job: Job, engine: str) -> int:
     """Count the volumes from one window's start to the next."""
-    step = job.science.engine(ENGINES[engine].name).step
+    step = _settings(job, engine).step
     return max(1, window_volumes(job, engine) // 2 if step.unit == "windows" else _volumes(step, job.run.tr_s))
 
 
@@ -51,7 +56,7 @@ def most_windows(job: Job, engine: str) -> int:
 
 def plan_of(job: Job, engine: str, keep: NDArray[np.bool_]) -> WindowPlan:
     """Lay the windows of an engine over a run."""
-    settings = job.science.engine(ENGINES[engine].name)
+    settings = _settings(job, engine)
     return dynamics.plan_windows(
         len(keep),
         job.run.tr_s,
@@ -78,15 +83,11 @@ def connect_run(job: Job, engine: str, cleaned: Path, folder: Path) -> Path:
     path = folder / "connectivity.npy"
     scratch = np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=(plan.n_windows, regions, regions))
     start = 0
-    for block in dynamics.iter_windowed_connectivity(series, plan, _estimator(job, engine)):
+    for block in dynamics.iter_windowed_connectivity(series, plan, _settings(job, engine).estimator):
         scratch[start : start + len(block)] = block
         start += len(block)
     scratch.flush()
     return path
-
-
-def _estimator(job: Job, engine: str) -> Any:  # noqa: ANN401 - the settings have their own type of the same words
-    return job.science.engine(ENGINES[engine].name).estimator
 
 
 def search_run(job: Job, engine: str, cleaned: Path, connectivity: Path, folder: Path, threads: int) -> Path:
@@ -154,7 +155,9 @@ def _with_halves(
     by = ENGINES[engine]
     task = _task(job, by, split, plan, restarts=1, threads=1)
     first, second = (
-        by.search(dynamics.iter_windowed_connectivity(half[:, whole], plan, _estimator(job, engine)), task).labels[0]
+        by.search(
+            dynamics.iter_windowed_connectivity(half[:, whole], plan, _settings(job, engine).estimator), task
+        ).labels[0]
         for half in halves
     )
     found = np.full(len(whole), np.nan)
@@ -241,6 +244,6 @@ def _null_model(
     made = dynamics.series_surrogates(kind, arrays["unfiltered"][:, present], refilter, keep)
 
     def of_series(series: Floats) -> Mapping[str, Any]:
-        return of_windows(dynamics.iter_windowed_connectivity(series, plan, _estimator(job, engine)))
+        return of_windows(dynamics.iter_windowed_connectivity(series, plan, _settings(job, engine).estimator))
 
     return made.unfiltered, made.measured(of_series)

@@ -55,12 +55,12 @@ def make_all_jobs(config: Config, sciences: Sequence[Science]) -> list[tuple[lis
             atlas, runs = find_sources(replace(config, science=science))
             states = [input_state(run, further) for run in runs.usable]
             sources[science.atlas] = (atlas, runs, atlas_fingerprint(atlas), states)
-        atlas, runs, print_of_atlas, states = sources[science.atlas]
+        atlas, runs, fingerprint, states = sources[science.atlas]
         require_networks(atlas, science)
         strategy, out = strategies[chosen], config.output_dir.resolve()
-        named = science_hash(science, print_of_atlas, repr(strategy))
+        settings_hash = science_hash(science, fingerprint, repr(strategy))
         jobs = [
-            Job(run, science, atlas, strategy, out, named, state, further)
+            Job(run, science, atlas, strategy, out, settings_hash, state, further)
             for run, state in zip(runs.usable, states, strict=True)
         ]
         found.append((jobs, runs))

@@ -41,7 +41,14 @@ def find_sources(config: Config) -> tuple[Atlas, Runs]:
         if not found.runs.usable:
             # nothing can be named after what is not there; the reasons go into the status table
             empty = signal.Atlas(
-                found.atlas, (("atlas", found.atlas),), None, None, np.empty(0, dtype=int), (), (), None
+                name=found.atlas,
+                entities=(("atlas", found.atlas),),
+                image=None,
+                coordinates=None,
+                index=np.empty(0, dtype=int),
+                labels=(),
+                networks=(),
+                space=None,
             )
             return empty, found.runs
         atlas = signal.named_atlas(found.atlas, found.labels, table, networks)

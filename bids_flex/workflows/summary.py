@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bids_flex.bids.outputs import column_dictionary
+from bids_flex.dynamics.nulls import MOST_CENSORED
 from bids_flex.workflows.engine_stages import HELD, window_volumes
 from bids_flex.workflows.stages import halves_seed, network_numbers, seed_of
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 IN_TABLE = ("null_mean", "null_sd", "excess", "z", "p")
 IN_SUMMARY = ("null_mean", "null_sd", "excess", "z", "p_hi", "p_lo", "p")
 """What is said about a measure and its null values, in the table of regions and in the summary."""
-
-MOST_CENSORED = 0.3
 
 NULL_MODELS = {
     "phase": "phase randomisation, one random phase per frequency for all regions (Prichard & Theiler 1994)",

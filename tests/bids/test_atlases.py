@@ -1,6 +1,7 @@
 """The atlas among the derivatives."""
 
 import gzip
+import json
 
 import nibabel as nib
 import numpy as np
@@ -31,11 +32,10 @@ def keep(folder, fingerprint, image=DRAWN, ending=".nii.gz", made=None):
 def test_an_atlas_comes_back_as_it_went(tmp_path):
     keep(tmp_path, "one")
     found = read_atlas(tmp_path, ENTITIES)
-    assert found.stem == "atlas-My_scale-3"
     pd.testing.assert_frame_equal(found.regions, regions(), check_dtype=False)
     assert found.image.read_bytes() == DRAWN
-    assert found.facts["Space"] == "Mine"
-    assert found.facts["x"]["Units"] == "mm"
+    facts = json.loads((tmp_path / "atlases" / "atlas-My_scale-3_dseg.json").read_text())
+    assert (facts["Space"], facts["x"]["Units"]) == ("Mine", "mm")
 
 
 def test_it_is_written_once_and_again_only_when_it_changes(tmp_path):

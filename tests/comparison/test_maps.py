@@ -32,7 +32,7 @@ def test_voxels_carry_the_value_of_their_region(tmp_path):
     # 3 is a label that the table does not name, and 7 lies beyond its last
     labels = np.array([[[0, 1, 2], [3, 4, 7]]], dtype=np.int16)
     nib.save(nib.Nifti1Image(labels, AFFINE), tmp_path / "atlas.nii.gz")
-    atlas = KeptAtlas("atlas-A", REGIONS, tmp_path / "atlas.nii.gz", {})
+    atlas = KeptAtlas(REGIONS, tmp_path / "atlas.nii.gz")
     start = "model-m_engine-prior_measure-flexibility_contrast"
     written = write_maps(tmp_path, "model-m", table(), atlas)
     assert written == [
@@ -70,7 +70,7 @@ def test_greyordinates_and_parcels_stay_what_they_are(tmp_path, kind, ending):
         rows, expected = nib.cifti2.ScalarAxis(["index"]), [[-0.5, np.nan, 0.5]]
     image = tmp_path / f"atlas.{kind}.nii"
     nib.save(nib.Cifti2Image(np.array(values, dtype=np.float32), (rows, places)), image)
-    written = write_maps(tmp_path, "model-m", table(), KeptAtlas("atlas-A", REGIONS, image, {}))
+    written = write_maps(tmp_path, "model-m", table(), KeptAtlas(REGIONS, image))
     assert len(written) == 7
     assert all(name.endswith(f"_statmap.{ending}.nii") for name in written)
     drawn = nib.load(tmp_path / written[0])
@@ -82,7 +82,7 @@ def test_greyordinates_and_parcels_stay_what_they_are(tmp_path, kind, ending):
 def test_a_design_is_drawn_the_same_every_time():
     matrix = np.array([[1.0, 0, -2], [0, 1, 2], [1, 0, 0]])
     weights = {"b - <a>": np.array([-1.0, 1, 0]), "groups": np.array([[1.0, -1, 0], [0, 1, 0]])}
-    design = ModelDesign(matrix, ("a", "b", "age"), np.arange(3), (), weights, ("g", "age"), ("g", "g", ""))
+    design = ModelDesign(matrix, ("a", "b", "age"), np.arange(3), (), weights, ("g", "g", ""))
     drawn = draw_design(design)
     assert drawn == draw_design(design)
     assert "b - &lt;a&gt;" in drawn

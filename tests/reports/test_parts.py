@@ -81,7 +81,7 @@ def test_a_carpet_has_neither_trend_nor_scale_and_keeps_its_gaps():
 
 
 def test_ranks_of_what_does_not_vary_have_no_correlation():
-    assert np.isnan(_spearman(np.ones(5), np.arange(5.0), None))
+    assert np.isnan(_spearman(np.ones(5), np.arange(5.0)))
 
 
 def test_adjusted_values_are_without_the_covariate_and_keep_the_groups():

@@ -78,7 +78,6 @@ def test_a_document_by_hand():
     np.testing.assert_allclose(design.matrix[:, 3], table["age"] - table["age"].mean(), atol=1e-12)
     np.testing.assert_array_equal(design.contrasts["user over the mean of the others"], [-0.5, -0.5, 1, 0])
     np.testing.assert_array_equal(design.contrasts["age"], [[0, 0, 0, 1]])
-    assert design.used == ("drug", "age", "site")
     assert design.factors == ("drug", "drug", "drug", "")
 
 
@@ -214,6 +213,7 @@ def test_every_dataset_node_is_a_model():
         ("Nodes.0.Contrasts.0.Name", "age", "two contrasts have the name age"),
         ("Edges", [{"Source": "people", "Destination": "people"}], "stands alone"),
         ("Nodes.0.Model.X", ["age", "age"], "names a column twice"),
+        ("Input", {"task": ["rest"]}, r"Input \(task\) would not be heeded"),
     ],
 )
 def test_documents_that_are_not_heeded_are_refused(path, value, told):
