@@ -70,9 +70,15 @@ TEST_COLUMNS = {
     "tost_power": "Power of the equivalence test at 5 % when the true contrast is 0",
     "n_permutations": "Permutations, the data's own order included",
     "exact": "Whether they are all that exist",
-    "reason": "Why there is no test",
+    "reason": "Why there is no test, or a test without effect size",
 }
 """Columns of the table of tests, and what they hold."""
+
+
+NO_EFFECT = (
+    "1 residual degree of freedom: g and its equivalence test are not defined, take more people or fewer covariates"
+)
+"""Why a t test has no effect size."""
 
 
 def why_untestable(values: Floats, matrix: Floats, design: ModelDesign, statistic: str) -> str:
@@ -127,6 +133,7 @@ def contrast_rows(
                 spread = float(((weights @ inverse) ** 2).sum())
                 row |= _difference(plain, robust.se[place], place, float(mse[place]), spread, settings)
                 row["effect_unadjusted"] = without[place]
+                row |= {"reason": NO_EFFECT} if df == 1 else {}
             yield row
 
 
