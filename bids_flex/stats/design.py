@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_flex.errors import DatasetFileError, UsageError
+from bids_flex.errors import DatasetFileError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -127,7 +127,7 @@ def _check_columns(table: pd.DataFrame, factor: str, covariates: Sequence[str]) 
     wanted = [factor, *covariates]
     absent = [name for name in wanted if name not in table]
     if absent:
-        raise UsageError(f"no column {', '.join(absent)}; there are {', '.join(map(str, table.columns[:40]))}")
+        raise UsageError(f"no column {', '.join(absent)}: {did_you_mean(absent[0], map(str, table.columns))}")
     twice = sorted({name for name in wanted if wanted.count(name) > 1})
     if twice:
         raise UsageError(f"column {', '.join(twice)} is named twice: a column is either the factor or one covariate")

@@ -74,7 +74,7 @@ def test_who_lacks_a_value_is_left_out_with_the_column_named():
 @pytest.mark.parametrize(
     ("change", "covariates", "error", "told"),
     [
-        ({}, ["weight"], UsageError, "no column weight; there are participant_id, drug"),
+        ({}, ["weight"], UsageError, "no column weight: there are participant_id, drug"),
         ({}, ["age", "age"], UsageError, "column age is named twice"),
         ({"drug": "user"}, [], DatasetFileError, r"column drug has one level or none among the 30 people .*\(user\)"),
         ({"drug": None}, [], DatasetFileError, r"among the 0 people .*\(nobody\)"),
