@@ -6,14 +6,7 @@ Every message tells what is wrong, where (file, column, participant) and what to
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-SHOWN = 20
-"""Names that a message lists of many."""
+from typing import ClassVar
 
 
 class BidsFlexError(Exception):
@@ -70,20 +63,3 @@ def unreachable(error: PermissionError) -> MissingInputError:
         f"{error.filename} cannot be reached ({error.strerror}): this is user {os.getuid()}; "
         "check who may enter its folders"
     )
-
-
-def did_you_mean(name: str, there: Iterable[str], what: str = "there are") -> str:
-    """Say after a name that is not there which are like it, and what there is.
-
-    Examples
-    --------
-    >>> did_you_mean("diagnosys", ["age", "diagnosis", "sex"])
-    'did you mean diagnosis? there are age, diagnosis, sex'
-    """
-    names = list(there)
-    # the case alone is the commonest mistake, and the one that counts letters as strangers
-    cases = {one.casefold(): one for one in reversed(names)}
-    near = [cases[one] for one in get_close_matches(name.casefold(), cases, n=3, cutoff=0.6)]
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    asked = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"{asked}{what} {', '.join(names[:SHOWN]) or 'none'}{more}"

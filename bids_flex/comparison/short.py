@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bids_flex.errors import UsageError, did_you_mean
+from bids_flex.errors import UsageError
 from bids_flex.stats import Settings, diagnosis_models, short_model
 from bids_flex.stats.design import level_names
+from bids_flex.words import did_you_mean
 
 if TYPE_CHECKING:
     from bids_flex.cohort import Cohort
@@ -70,21 +71,25 @@ def _only(text: str, cohort: Cohort) -> tuple[str, tuple[str, ...]]:
 
 def _require_all(asked: GroupSettings, cohort: Cohort) -> None:
     """Refuse columns that are not there before anything is made of them."""
-    options = {"--groups": asked.groups, "--covariates": asked.covariates}
-    options |= {"--medication": (asked.medication,), "--harmonise": (asked.harmonise,)}
-    for option, columns in options.items():
+    for option, columns in (
+        ("--groups", asked.groups),
+        ("--covariates", asked.covariates),
+        ("--medication", (asked.medication,)),
+        ("--harmonise", (asked.harmonise,)),
+    ):
         for column in columns:
             if column:
                 _require(column, option, cohort)
 
 
 def _require(column: str, option: str, cohort: Cohort) -> None:
-    """Refuse a column that is not there; what people look for is in their own tables, not among hundreds of measures."""
+    """Refuse a column that is not there; people look for those of their own tables, not for hundreds of measures."""
     if column in cohort.people:
         return
-    own = [str(name) for name in cohort.people if "Source" in cohort.described.get(name, {})]
+    there = [str(name) for name in cohort.people]
+    own = [name for name in there if "Source" in cohort.described.get(name, {})]
     # a measure can be misspelt too, but is not listed: there are hundreds
-    names = [*own, *cohort.quality, *(str(name) for name in cohort.people if name not in {*own, *cohort.quality})]
+    names = [*own, *cohort.quality, *(name for name in there if name not in {*own, *cohort.quality})]
     near, _, _ = did_you_mean(column, names).rpartition("there are")
     raise UsageError(
         f"{option} names a column {column}, which there is not: {near}the data set's tables have "

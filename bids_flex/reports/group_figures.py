@@ -10,6 +10,7 @@ from bids_flex.errors import DatasetFileError
 from bids_flex.reports.brain import draw_maps
 from bids_flex.reports.group_results import groups_of, rows_of
 from bids_flex.reports.style import GREY, colour, new_figure
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,8 +148,8 @@ def draw_forest(model: ModelResults) -> tuple[Figure, str]:
     figure.supxlabel("Hedges g with 95 % interval; filled: corrected p < .05", fontsize=9)
     low = chosen[chosen["p_adj"] < 0.05]
     return figure, (
-        f"Effect sizes of {len(contrasts)} contrasts, whole brain and networks; {len(low)} of {len(chosen)} have a "
-        "corrected p below .05."
+        f"Effect sizes of {counted(len(contrasts), 'contrast')}, whole brain and networks; {len(low)} of {len(chosen)} "
+        f"{'has' if len(low) == 1 else 'have'} a corrected p below .05."
     )
 
 
@@ -223,7 +224,8 @@ def draw_sensitivity(model: ModelResults) -> tuple[Figure, str]:
             axes.set_title(f"{contrast}: {measure}")
         row[1].set_yticklabels([])
     figure.supxlabel("Hedges g with 95 % interval; filled: corrected p < .05 within its analysis", fontsize=9)
-    return figure, f"The primary contrasts and {len(analyses) - 1} sensitivity analyses: {', '.join(analyses)}."
+    others_told = counted(len(analyses) - 1, "sensitivity analysis", "sensitivity analyses")
+    return figure, f"The primary contrasts and {others_told}: {', '.join(analyses)}."
 
 
 def draw_region_maps(model: ModelResults, contrast: str) -> tuple[Figure, str]:
@@ -238,9 +240,8 @@ def draw_region_maps(model: ModelResults, contrast: str) -> tuple[Figure, str]:
         if own["effect"].notna().any():
             title = f"{measure}: {'g' if (own['effect_kind'] == 'g').any() else 'partial eta squared'}"
             maps[title], outlines[title] = own["effect"], (own["p_adj"] < 0.05, own["p_perm"] < 0.05)
-            told.append(
-                f"{measure}: {outlines[title][0].sum()} regions corrected, {outlines[title][1].sum()} uncorrected"
-            )
+            corrected, uncorrected = (int(one.sum()) for one in outlines[title])
+            told.append(f"{measure}: {counted(corrected, 'region')} corrected, {uncorrected} uncorrected")
     if not maps:
         raise DatasetFileError("no region could be tested")
     figure, _ = draw_maps(model.atlas, maps, symmetric=bool((chosen["effect_kind"] == "g").any()), outlines=outlines)

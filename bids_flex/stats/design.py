@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_flex.errors import DatasetFileError, UsageError, did_you_mean
+from bids_flex.errors import DatasetFileError, UsageError
+from bids_flex.words import counted, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -197,7 +198,8 @@ def check_rank(matrix: Floats, columns: Sequence[str]) -> None:
     """
     people, parameters = matrix.shape
     if people <= parameters:
-        raise DatasetFileError(f"{people} people cannot carry a model of {parameters} parameters: drop covariates")
+        who = counted(people, "person", "people")
+        raise DatasetFileError(f"{who} cannot carry a model of {counted(parameters, 'parameter')}: drop covariates")
     spread = np.linalg.norm(matrix, axis=0)
     constant = [name for name, size in zip(columns, spread, strict=True) if size < 1e-10]
     if constant:

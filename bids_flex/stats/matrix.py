@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_flex.errors import DatasetFileError, did_you_mean
+from bids_flex.errors import DatasetFileError
 from bids_flex.stats.design import check_rank, level_names, numbers, variable
+from bids_flex.words import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd

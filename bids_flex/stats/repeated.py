@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_flex.errors import DatasetFileError, UsageError, did_you_mean
+from bids_flex.errors import DatasetFileError, UsageError
 from bids_flex.stats.design import level_names, numbers
 from bids_flex.stats.matrix import build_design
+from bids_flex.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

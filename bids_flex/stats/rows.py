@@ -9,6 +9,7 @@ import numpy as np
 from bids_flex.stats.effects import hedges_g, partial_eta_squared, small_sample_correction
 from bids_flex.stats.evidence import bic_bayes_factor, jzs_bayes_factor, tost_g
 from bids_flex.stats.linear import fit_contrast
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +88,7 @@ def why_untestable(values: Floats, matrix: Floats, design: ModelDesign, statisti
     if not people:
         return "nobody has a value"
     if people <= parameters:
-        return f"{people} people with a value cannot carry {parameters} parameters"
+        return f"{counted(people, 'person', 'people')} with a value cannot carry {counted(parameters, 'parameter')}"
     centred = values - values.mean()
     if np.linalg.norm(centred) <= 1e-12 * np.linalg.norm(values):
         return "the same value for everybody"

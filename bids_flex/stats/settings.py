@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields, replace
 from reprlib import repr as brief
 from typing import TYPE_CHECKING, Any
 
-from bids_flex.errors import DatasetFileError, did_you_mean
+from bids_flex.errors import DatasetFileError
+from bids_flex.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -66,7 +66,7 @@ def test_session_tables_of_each_participant_and_at_the_top(out, bids):
     together = gather(out, bids)
     assert "mood" not in together.people
     assert together.runs["mood"].tolist() == ["3", "4", "5"]
-    assert any("several sessions of 1 participants (such as sub-02)" in text for text in together.warnings)
+    assert any("several sessions of 1 participant (such as sub-02)" in text for text in together.warnings)
 
 
 def test_an_entry_without_a_description_is_given_one(out, bids):

@@ -227,7 +227,12 @@ def test_who_is_left_out_is_listed(changed, out):
 @pytest.mark.parametrize(
     ("spoil", "options", "code", "told"),
     [
-        (None, ["--groups", "weight"], 2, "--groups names a column weight, which there is not: the data set's tables have "),
+        (
+            None,
+            ["--groups", "weight"],
+            2,
+            "--groups names a column weight, which there is not: the data set's tables have ",
+        ),
         (lambda t: t.assign(drug="same"), ["--groups", "drug"], 65, "column drug has one level or none"),
         (lambda t: pd.concat([t, t.iloc[[0]]]), ["--groups", "sex"], 65, "more than one row for sub-01"),
         (lambda t: t.rename(columns={"participant_id": "id"}), ["--groups", "sex"], 65, "has no column participant_id"),

@@ -97,7 +97,7 @@ def test_a_statistic_that_is_none_is_refused():
 
 
 def test_one_residual_degree_of_freedom_has_no_g():
-    """Gamma(0) is infinite, so the formula of J gave 0: two groups that differ by 5 sd had a g of 0, interval [0, 0]."""
+    """Gamma(0) is infinite, so the formula of J gave 0: two groups that differ by 5 sd had a g of 0."""
     assert np.isnan(stats.small_sample_correction(1))
     assert all(np.isnan(value) for value in stats.hedges_g(5.0, 1.0, 1.5, 1))
     # Gamma(1) / (sqrt(1) Gamma(1/2)): the first that there is
