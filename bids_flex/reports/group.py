@@ -203,13 +203,10 @@ def _figures(model: ModelResults, tests: pd.DataFrame) -> list[Wanted]:
 def _verdicts(tests: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Say in words what the primary contrasts allow to say, and why one has no test."""
     chosen = tests[(tests["family"] == "primary") & (tests["test"] == "t")]
+    reasons = chosen["reason"].fillna("")
     return [
-        (
-            f"{row.measure}, {row.contrast}",
-            group_figures.verdict(row),
-            row.reason if isinstance(row.reason, str) else "",
-        )
-        for row in rows_of(chosen)
+        (f"{row.measure}, {row.contrast}", group_figures.verdict(row), str(why))
+        for row, why in zip(rows_of(chosen), reasons, strict=True)
     ]
 
 

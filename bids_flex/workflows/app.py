@@ -16,7 +16,7 @@ from bids_flex.workflows.jobs import analyse, make_jobs, sort_out
 from bids_flex.workflows.journal import Journal, open_journal
 from bids_flex.workflows.limits import pages_at_once, refuse_little_memory
 from bids_flex.workflows.multiverse import dry_run_universes, refuse_universes, run_universes
-from bids_flex.workflows.places import work_folder
+from bids_flex.workflows.places import note_if_lost, work_folder
 from bids_flex.workflows.terminal import telling
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def run_app(config: Config, interrupts: Interrupts) -> int:
     remove_leftovers(*_shared_folders(config.output_dir))
     with work_folder(config.execution.work_dir) as work_dir:
         journal = open_journal(config)
+        note_if_lost(config.output_dir)
         try:
             with interrupts.heard():
                 code = _do(config, work_dir, journal, interrupts)
