@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MEASURES = ("flexibility", "promiscuity")
+ROW_IN = 0.28
+"""Height of a row of a forest: two lines of its labels' type."""
+OTHERWISE = {"promiscuity_rarefied": "promiscuity", "split_half_flexibility": "flexibility"}
+"""Measures of sensitivity analyses, and those that they stand beside."""
 EQUAL, DIFFERENT, OPEN = "no difference", "difference", "cannot tell"
 MARKS = {EQUAL: ("s", "#117733"), DIFFERENT: ("D", "#882255"), OPEN: ("o", "#ffffff")}
 
@@ -139,7 +143,7 @@ def draw_forest(model: ModelResults) -> tuple[Figure, str]:
         list(chosen["contrast"].unique()),
         list(chosen["network"].fillna("whole brain").replace("", "whole brain").unique()),
     )
-    figure = new_figure(9, (1 + 0.28 * len(places)) * len(contrasts) + 0.4)
+    figure = new_figure(9, (1 + ROW_IN * len(places)) * len(contrasts) + 0.4)
     for row, contrast in zip(figure.subplots(len(contrasts), 2, squeeze=False, sharex=True), contrasts, strict=True):
         for axes, measure in zip(row, MEASURES, strict=True):
             own = chosen[(chosen["contrast"] == contrast) & (chosen["measure"] == measure)]
@@ -164,7 +168,8 @@ def _forest(axes: Axes, rows: pd.DataFrame, places: Sequence[str]) -> None:
         axes.plot(row.effect, place, "s" if place == 0 else "o", color=filled, mec="black", ms=6)
     axes.axvline(0, color=GREY, lw=0.8, ls="--")
     axes.set_yticks(range(len(places)), places)
-    axes.invert_yaxis()
+    # not left to the data: rows without a value would be cut, and panels side by side have unlike rows
+    axes.set_ylim(len(places) - 0.5, -0.5)
 
 
 def verdict(row: Any) -> str:  # noqa: ANN401 - a row of the table of tests
@@ -212,11 +217,12 @@ def draw_sensitivity(model: ModelResults) -> tuple[Figure, str]:
     first = tests[(tests["family"] == "primary") & (tests["effect_kind"] == "g")].assign(analysis="primary")
     if "effect_kind" in others:
         first = pd.concat([first, others[others["effect_kind"] == "g"]], ignore_index=True)
-    first["measure"] = first["measure"].replace({"promiscuity_rarefied": "promiscuity"})
+    first["measure"] = first["measure"].replace(OTHERWISE)
     contrasts, analyses = list(first["contrast"].unique()), list(first["analysis"].unique())
     if not contrasts:
         raise DatasetFileError("no primary contrast could be tested")
-    figure = new_figure(9, (0.9 + 0.26 * len(analyses)) * len(contrasts) + 0.4)
+    untested = [name for name in dict.fromkeys(others["analysis"]) if name not in analyses]
+    figure = new_figure(9, (0.9 + ROW_IN * len(analyses)) * len(contrasts) + 0.4)
     for row, contrast in zip(figure.subplots(len(contrasts), 2, squeeze=False, sharex=True), contrasts, strict=True):
         for axes, measure in zip(row, MEASURES, strict=True):
             own = first[(first["contrast"] == contrast) & (first["measure"] == measure)]
@@ -225,7 +231,8 @@ def draw_sensitivity(model: ModelResults) -> tuple[Figure, str]:
         row[1].set_yticklabels([])
     figure.supxlabel("Hedges g with 95 % interval; filled: corrected p < .05 within its analysis", fontsize=9)
     others_told = counted(len(analyses) - 1, "sensitivity analysis", "sensitivity analyses")
-    return figure, f"The primary contrasts and {others_told}: {', '.join(analyses)}."
+    without = f" Without a test, for the reason in the table: {', '.join(untested)}." if untested else ""
+    return figure, f"The primary contrasts and {others_told}: {', '.join(analyses)}.{without}"
 
 
 def draw_region_maps(model: ModelResults, contrast: str) -> tuple[Figure, str]:
