@@ -107,6 +107,11 @@ def make_design(
     people = used.iloc[rows]
     names = level_names(people[factor])
     levels = tuple(sorted(names.unique()))
+    if 2 < len(levels) == len(rows):
+        raise DatasetFileError(
+            f"column {factor} has another value for each of the {len(rows)} people, and names no groups: compare by a "
+            "column of groups, and adjust for this one as a covariate"
+        )
     if len(levels) < 2:
         raise DatasetFileError(
             f"column {factor} has one level or none among the {len(rows)} people with all values "

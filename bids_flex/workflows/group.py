@@ -81,6 +81,10 @@ def run_group(config: Config, readme: str) -> None:
     for comparison in compared:
         print(_summary(comparison))
     if not compared:
+        unheeded = [f"--{name}" for name in ("covariates", "contrasts", "medication", "only", "harmonise")
+                    if getattr(asked, name)]  # fmt: skip
+        if unheeded:
+            LOG.warning("%s did nothing: they belong to --groups, which is not given", ", ".join(unheeded))
         LOG.info("no model: name the column to compare by with --groups, or a file with --model")
 
 

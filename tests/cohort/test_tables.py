@@ -113,6 +113,7 @@ def test_a_phenotype_with_a_measures_name_gets_its_own_before_it(out, bids):
         ("participants.tsv", "participant_id mean_fd\nsub-01 9", "column mean_fd has the name of a measure"),
         ("participants.tsv", "participant_id x\nsub-01 9\nsub-01 8", "more than one row for sub-01"),
         ("participants.tsv", "id x\nsub-01 9", "has no column participant_id; it has id, x"),
+        ("participants.tsv", "participant_id,x\nsub-01,9", "participant_id,x: its columns must stand apart by tabs"),
         ("participants.tsv", "participant_id x\nn/a 9", "line 2 has no participant_id"),
         ("participants.tsv", "participant_id x\nsub-01 9 8", "line 2 has 3 values, the first line has 2 names"),
         ("participants.tsv", 'participant_id x\n"sub-01" 9 8', "more values than its header"),
