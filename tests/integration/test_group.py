@@ -86,6 +86,8 @@ def assert_map_shows(out, tests, start):
 def test_a_model_is_written_with_its_people_and_its_words(study, out):
     call = group(study, out, "--groups", "antidepressant", "--contrasts", "user - nonuser")
     assert call.code == 0, call.err
+    stages = ("collecting results in", "model antidepressant: testing whole brain", "writing tables to")
+    assert all(f"INFO {stage}" in call.err for stage in stages), call.err
     tests = read(out, "tests")
     assert set(tests["family"].str.partition(":")[0].str.removesuffix(" (omnibus)")) == {
         "primary", "exploratory", "networks", "regions", "global, other engine", "exploratory, other engine",

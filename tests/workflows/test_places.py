@@ -17,6 +17,8 @@ def test_results_that_vanish_with_the_container_are_told(tmp_path, monkeypatch, 
     monkeypatch.delenv("BIDS_FLEX_CONTAINER", raising=False)
     if inside:
         monkeypatch.setenv("BIDS_FLEX_CONTAINER", "1")
+    # other tests in this process may have left a journal's handlers
+    monkeypatch.setattr(logging.getLogger("bids_flex"), "handlers", [])
     monkeypatch.setattr(logging.getLogger("bids_flex"), "propagate", True)
     # /proc is another device than any folder of files
     note_if_lost(tmp_path, tmp_path.parent if root == "same" else tmp_path.__class__("/proc"))

@@ -49,6 +49,8 @@ def test_a_long_stage_says_that_it_begins_and_that_it_goes_on(caplog, monkeypatc
     """Pages of four people took 35 s without a line: nobody could tell that from a program that hangs."""
     monkeypatch.setattr(terminal, "PAUSE_S", 0.01)
     caplog.set_level(logging.INFO, "bids_flex")
+    # other tests in this process may have left a journal's handlers
+    monkeypatch.setattr(logging.getLogger("bids_flex"), "handlers", [])
     monkeypatch.setattr(logging.getLogger("bids_flex"), "propagate", True)
     board = Board(2)
     board.at("sub-01", "communities_prior")
