@@ -52,7 +52,8 @@ COPY --from=build /opt/bids_flex /opt/bids_flex
 COPY --from=build /opt/cache /opt/cache
 COPY --from=build /opt/templateflow /opt/templateflow
 ENV PATH=/opt/bids_flex/bin:$PATH PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 LC_ALL=C.UTF-8 \
-    TEMPLATEFLOW_HOME=/opt/templateflow MPLCONFIGDIR=/opt/cache/matplotlib NO_ET=1 TMPDIR=/scratch
+    TEMPLATEFLOW_HOME=/opt/templateflow MPLCONFIGDIR=/opt/cache/matplotlib NO_ET=1 TMPDIR=/scratch \
+    BIDS_FLEX_CONTAINER=1
 ARG VERSION=0
 ARG REVISION=unknown
 ARG SOURCE=unknown

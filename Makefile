@@ -55,11 +55,12 @@ help:
 
 # what a fresh Debian or Ubuntu lacks, in one line to paste
 check:
+	@# first: what a Python that is too old lacks besides is no matter
+	@! command -v $(PYTHON) >/dev/null 2>&1 || $(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" \
+	  || { echo "bids_flex needs Python 3.11 to 3.13, and $(PYTHON) is another; choose one with: make PYTHON=python3.12 ..."; exit 1; }
 	@{ command -v git && command -v g++ && $(PYTHON) -c "import ensurepip, venv" \
 	  && $(PYTHON) -c "import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()['include'], 'Python.h')))"; \
 	} >/dev/null 2>&1 || { echo "Something is missing. On Debian or Ubuntu: sudo apt-get install -y $(NEEDS)"; exit 1; }
-	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" \
-	  || { echo "bids_flex needs Python 3.11 to 3.13; choose one with: make PYTHON=python3.12 ..."; exit 1; }
 
 env: $(VENV)/.ready
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_flex.errors import BidsFlexError
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return error.exit_code
     for fault in faults:
         print(fault)
-    print(f"{tables} tables, {len(faults)} faults")
+    print(f"{counted(tables, 'table')}, {counted(len(faults), 'fault')}")
     return 1 if faults else 0
 
 

@@ -22,7 +22,7 @@ def check(config: Config) -> None:
     """
     science = config.science
     denoise, nprocs, memory_gb = science.denoise, config.execution.nprocs, config.execution.memory_gb
-    bound = config.group.equivalence_bound
+    bound, permutations = config.group.equivalence_bound, config.group.permutations
     band = 0 < denoise.high_pass_hz < denoise.low_pass_hz
     _refuse(
         ("denoise.high_pass_hz", denoise.high_pass_hz, band, f"above 0 and below low_pass_hz, {denoise.low_pass_hz}"),
@@ -44,7 +44,7 @@ def check(config: Config) -> None:
         ("random_seed", science.random_seed, science.random_seed >= 0, "at least 0"),
         ("group.max_mean_fd", config.group.max_mean_fd, config.group.max_mean_fd > 0, "above 0 mm"),
         ("group.equivalence_bound", bound, 0 < bound < 100, "above 0, in units of g"),
-        ("group.permutations", config.group.permutations, config.group.permutations > 0, "at least 1"),
+        ("--n-permutations: group.permutations", permutations, permutations > 0, "at least 1"),
         ("execution.nprocs", nprocs, nprocs is None or nprocs > 0, "at least 1"),
         ("execution.memory_gb", memory_gb, memory_gb is None or memory_gb > 0, "above 0"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bids_flex import __version__
 from bids_flex.checks import check
@@ -24,6 +24,7 @@ from bids_flex.options import (
     add_signal,
     add_surrogates,
 )
+from bids_flex.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,15 @@ exit codes:
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose every long option may be spelled with hyphens or underscores."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with one message; what argparse prints before it would fill the screen."""
+        options = [name for name in self._option_string_actions if name.startswith("--")]
+        unknown = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
+        if message.startswith("unrecognized arguments") and unknown:
+            near, mark, _ = did_you_mean(unknown[0], options).partition("? ")
+            message += f": {near}?" if mark else ""
+        self.exit(2, f"{self.prog}: error: {message}\n{self.prog} --help lists all options\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401
         words = sys.argv[1:] if args is None else list(args)

@@ -6,6 +6,8 @@ import zlib
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from bids_flex.words import counted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -156,8 +158,8 @@ def why_ragged(path: Path, *, named: bool = True) -> str | None:
         found = line.count(b"\t") + 1
         # a value in quotes may hold tabs and ends of lines
         if line.strip() and found != len(names) and b'"' not in content:
-            first = f"{len(names)} {'names' if named else 'values'}"
-            return f"{path}: line {number} has {found} values, the first line has {first}: correct it"
+            first = counted(len(names), "name" if named else "value")
+            return f"{path}: line {number} has {counted(found, 'value')}, the first line has {first}: correct it"
     return None
 
 

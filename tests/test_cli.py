@@ -78,6 +78,7 @@ def test_what_is_no_label_is_refused(label, capsys):
         (["--gamma", "nan"], "multilayer.gamma is nan"),
         (["--omega", "-1"], "multilayer.omega is -1.0"),
         (["--omega", "inf"], "multilayer.omega is inf"),
+        (["--n-permutations", "0"], "--n-permutations: group.permutations is 0: it must be at least 1"),
         (["--restarts", "0"], "multilayer.restarts is 0"),
         (["--modularity-a", "0.2"], "multilayer.a is 0.2: it must be unset unless modularity_null is uniform"),
         (["--modularity-a", "0", "--modularity-null", "uniform"], "multilayer.a is 0.0: it must be above 0"),
@@ -180,3 +181,19 @@ def test_version_and_help_import_nothing_heavy():
         [sys.executable, "-m", "bids_flex.cli", "--version"], capture_output=True, text=True, check=True
     )
     assert said.stdout.strip() == f"bids_flex {__version__}"
+
+
+@pytest.mark.parametrize(
+    ("option", "near"),
+    [("--covariate", "did you mean --covariates"), ("--n_permutation=5", "--n-permutations"), ("--zzzzzz", "")],
+)
+def test_a_misspelt_option_names_the_nearest_in_two_lines(capsys, option, near):
+    """Sixty lines of usage came first, and no hint."""
+    with pytest.raises(SystemExit) as ended:
+        parse_config(["in", "out", "group", option])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert told[0].startswith("bids_flex: error: unrecognized arguments: --")
+    assert near in told[0]
+    assert "?" in told[0] or not near

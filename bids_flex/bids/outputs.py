@@ -77,6 +77,9 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
+        file = next((one for one in (folder, *folder.parents) if one.is_file()), None)
+        if file is not None:
+            raise OutputError(f"{folder} cannot be written: {file} is a file; name a folder") from error
         raise OutputError(
             f"{folder} cannot be written ({error.strerror}): {_whose(folder)}; choose another folder, or "
             "check its owner and free space"

@@ -75,7 +75,10 @@ def read_people_table(path: Path, name: str, needed: tuple[str, ...]) -> PeopleT
     """Read one table; ``needed`` are the columns that must be there to name its rows."""
     rows = _text(path)
     if missing := [column for column in needed if column not in rows.columns]:
-        raise DatasetFileError(f"{path} has no column {' and '.join(missing)}; it has {', '.join(rows.columns)}")
+        there = ", ".join(rows.columns)
+        # what spreadsheets save as text: one column, whose name holds all the others
+        apart = ": its columns must stand apart by tabs" if len(rows.columns) == 1 and set(there) & set(",; ") else ""
+        raise DatasetFileError(f"{path} has no column {' and '.join(missing)}; it has {there}{apart}")
     # some data sets name a session in participants.tsv too, as a fact: a row is a participant all the same
     could = ("participant_id",) if name == "participants" else ("participant_id", "session_id")
     keys = tuple(key for key in could if key in rows.columns)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.errors import DatasetFileError
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -80,8 +81,8 @@ def _matched(table: PeopleTable, rows: pd.DataFrame, *, by_session: bool) -> tup
     several = there.loc[there["participant_id"].duplicated(), "participant_id"].unique()
     if len(several):
         return None, (
-            f"{table.where} has several sessions of {len(several)} participants (such as {several[0]}): its columns "
-            "are left out of a table with one row per participant; keep sessions apart to have them."
+            f"{table.where} has several sessions of {counted(len(several), 'participant')} (such as {several[0]}): its "
+            "columns are left out of a table with one row per participant; keep sessions apart to have them."
         )
     return there.set_index("participant_id").reindex(rows["participant_id"]), ""
 

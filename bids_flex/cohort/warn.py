@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_flex.words import counted
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -20,12 +22,12 @@ def warnings_of(runs: Runs, rows: pd.DataFrame) -> tuple[str, ...]:
     for engine, listed in runs.facts.items():
         lacking = [_name(runs, number) for number, one in enumerate(listed) if one is None]
         if lacking:
-            told.append(
-                f"{engine} has no results of {len(lacking)} runs ({_few(lacking)}): its measures are n/a there."
-            )
+            many = counted(len(lacking), "run")
+            told.append(f"{engine} has no results of {many} ({_few(lacking)}): its measures are n/a there.")
         none = [_name(runs, i) for i, one in enumerate(listed) if one is not None and one.pairs == 0]
         if none:
-            told.append(f"{engine} has no valid pair of windows in {len(none)} runs ({_few(none)}): they do not count.")
+            many = counted(len(none), "run")
+            told.append(f"{engine} has no valid pair of windows in {many} ({_few(none)}), not counted there.")
     tasks = sorted({part for key in runs.keys for part in key[2].split("_") if part.startswith("task-")})
     if len(tasks) > 1:
         told.append(f"Runs are of several tasks ({', '.join(tasks)}), which are averaged.")
@@ -36,7 +38,7 @@ def warnings_of(runs: Runs, rows: pd.DataFrame) -> tuple[str, ...]:
         )
     unknown = rows.loc[~np.isfinite(rows["mean_fd"]), "participant_id"].tolist()
     if unknown:
-        told.append(f"Motion is not known of {len(unknown)} participants ({_few(unknown)}).")
+        told.append(f"Motion is not known of {counted(len(unknown), 'participant')} ({_few(unknown)}).")
     return (*told, *_minutes(rows))
 
 
@@ -66,7 +68,12 @@ def _minutes(rows: pd.DataFrame) -> list[str]:
     short, middling = int((each < FEW_MINUTES).sum()), int(((each >= FEW_MINUTES) & (each < BETTER_MINUTES)).sum())
     told = []
     if short:
-        told.append(f"{short} of {len(rows)} rows have fewer than 10 usable minutes a run (Yang 2021 wants 20 to 30).")
+        told.append(f"{_share(short, rows)} fewer than 10 usable minutes a run (Yang 2021 wants 20 to 30).")
     if middling:
-        told.append(f"{middling} of {len(rows)} rows have 10 to 20 usable minutes a run (Yang 2021 wants 20 to 30).")
+        told.append(f"{_share(middling, rows)} 10 to 20 usable minutes a run (Yang 2021 wants 20 to 30).")
     return told
+
+
+def _share(number: int, rows: pd.DataFrame) -> str:
+    """Say how many of all rows have something."""
+    return f"{number} of {counted(len(rows), 'row')} {'has' if number == 1 else 'have'}"

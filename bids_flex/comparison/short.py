@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bids_flex.errors import UsageError
 from bids_flex.stats import Settings, diagnosis_models, short_model
 from bids_flex.stats.design import level_names
+from bids_flex.words import did_you_mean
 
 if TYPE_CHECKING:
     from bids_flex.cohort import Cohort
@@ -22,6 +23,7 @@ def short_documents(asked: GroupSettings, cohort: Cohort, seed: int) -> list[dic
     UsageError
         When the short form names what the table does not have.
     """
+    _require_all(asked, cohort)
     rows = tuple(_only(text, cohort) for text in asked.only)
     settings = _settings(asked, seed, rows)
     found: list[dict[str, Any]] = []
@@ -67,9 +69,32 @@ def _only(text: str, cohort: Cohort) -> tuple[str, tuple[str, ...]]:
     return column, named
 
 
+def _require_all(asked: GroupSettings, cohort: Cohort) -> None:
+    """Refuse columns that are not there before anything is made of them."""
+    for option, columns in (
+        ("--groups", asked.groups),
+        ("--covariates", asked.covariates),
+        ("--medication", (asked.medication,)),
+        ("--harmonise", (asked.harmonise,)),
+    ):
+        for column in columns:
+            if column:
+                _require(column, option, cohort)
+
+
 def _require(column: str, option: str, cohort: Cohort) -> None:
-    if column not in cohort.people:
-        raise UsageError(f"{option} names a column {column}, which neither results nor the data set's tables have")
+    """Refuse a column that is not there; people look for those of their own tables, not for hundreds of measures."""
+    if column in cohort.people:
+        return
+    there = [str(name) for name in cohort.people]
+    own = [name for name in there if "Source" in cohort.described.get(name, {})]
+    # a measure can be misspelt too, but is not listed: there are hundreds
+    names = [*own, *cohort.quality, *(name for name in there if name not in {*own, *cohort.quality})]
+    near, _, _ = did_you_mean(column, names).rpartition("there are")
+    raise UsageError(
+        f"{option} names a column {column}, which there is not: {near}the data set's tables have "
+        f"{', '.join(own) or 'no columns'}; the quality of data is {', '.join(cohort.quality)}"
+    )
 
 
 def _contrasts_of(column: str, asked: GroupSettings, cohort: Cohort) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from bids_flex.dynamics import _kernels
 from bids_flex.errors import UsageError
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -125,7 +126,11 @@ def modularity(
     plus, minus = np.array([_totals(window) for window in stack]).T
     two_m = {"ng": plus, "gomez": plus + minus, "signed": np.where(plus > 0, plus, minus)}[null]
     bare = np.flatnonzero((plus == 0) & (minus > 0)) if null == "signed" else np.empty(0, dtype=int)
-    warned = f"{bare.size} windows have no positive weight; the first is window {bare[0]}" if bare.size else ""
+    warned = (
+        f"{counted(bare.size, 'window has', 'windows have')} no positive weight; the first is window {bare[0]}"
+        if bare.size
+        else ""
+    )
     return Modularity(stack, resolution, coupling, null, float("nan"), two_m, (warned,) if warned else ())
 
 

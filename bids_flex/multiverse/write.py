@@ -9,6 +9,7 @@ from bids_flex.bids.names import as_label
 from bids_flex.bids.outputs import write_json, write_table
 from bids_flex.bids.universes import NAME, choice_columns
 from bids_flex.stats import TEST_COLUMNS
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,9 +144,8 @@ def _told(curves: Curves, choices: Sequence[str]) -> dict[str, Any]:
     gaps, warnings = curves.gaps, [CAUTION]
     if len(gaps):
         count, who = gaps["universe"].nunique(), gaps["participant_id"].nunique()
-        warnings.append(
-            f"{count} universes lack {who} of {curves.people} people: their results are of fewer, and gaps say why."
-        )
+        lacking = counted(count, "universe lacks", "universes lack")
+        warnings.append(f"{lacking} {who} of {curves.people} people: results there are of fewer, and gaps say why.")
     return {
         "Name": model.name,
         "Predictors": list(model.predictors),

@@ -9,6 +9,7 @@ import numpy as np
 from bids_flex.reports.communities import read_labels
 from bids_flex.reports.run import by_network, facts, networks_of, summary, table
 from bids_flex.reports.style import GREY, LACKING, colour, mark_networks, new_figure
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,11 +40,10 @@ def draw_communities(run: Run) -> tuple[Figure, str]:
         networks = networks_of(run, regions)
         labels = read_labels(run, engine, networks)
         _stripes(axes, labels, by_network(networks))
-        axes.set_title(f"{engine}: {len(labels.values)} windows")
+        many = counted(len(labels.values), "window")
+        axes.set_title(f"{engine}: {many}")
         names |= {name: place for place, name in enumerate(labels.names) if (labels.values == place).any()}
-        told.append(
-            f"{engine}: {len(labels.values)} windows, {np.nanmean(labels.changes):.0%} of regions change per step"
-        )
+        told.append(f"{engine}: {many}, {np.nanmean(labels.changes):.0%} of regions change per step")
     others[-1].set_xlabel("time (min)")
     _legend(figure, names)
     return figure, (

@@ -21,6 +21,7 @@ from bids_flex.reports.draw import Wanted, save_figures
 from bids_flex.reports.group_results import find_models, read_table, rows_of
 from bids_flex.reports.methods import bibtex, group_methods, plain
 from bids_flex.reports.page import json_for_script, render, with_images
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,10 +200,14 @@ def _figures(model: ModelResults, tests: pd.DataFrame) -> list[Wanted]:
     ]
 
 
-def _verdicts(tests: pd.DataFrame) -> list[tuple[str, str]]:
-    """Say in words what the primary contrasts allow to say."""
+def _verdicts(tests: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Say in words what the primary contrasts allow to say, and why one has no test."""
     chosen = tests[(tests["family"] == "primary") & (tests["test"] == "t")]
-    return [(f"{row.measure}, {row.contrast}", group_figures.verdict(row)) for row in rows_of(chosen)]
+    reasons = chosen["reason"].fillna("")
+    return [
+        (f"{row.measure}, {row.contrast}", group_figures.verdict(row), str(why))
+        for row, why in zip(rows_of(chosen), reasons, strict=True)
+    ]
 
 
 def _tables(model: ModelResults, tests: pd.DataFrame) -> list[dict[str, Any]]:
@@ -211,7 +216,12 @@ def _tables(model: ModelResults, tests: pd.DataFrame) -> list[dict[str, Any]]:
     low = tests[regions & (tests["p_perm"] < 0.05)]
     listed = [
         ("tests", "Whole brain and networks", tests[~regions], COLUMNS),
-        ("regions", f"Regions with an uncorrected p below .05: {len(low)} of {int(regions.sum())} tests", low, COLUMNS),
+        (
+            "regions",
+            f"Regions with an uncorrected p below .05: {len(low)} of {counted(int(regions.sum()), 'test')}",
+            low,
+            COLUMNS,
+        ),
         ("sensitivity", "The primary question asked otherwise", model.table("sensitivity"), SENSITIVITY),
         ("quality", "The groups' data: the same contrasts on quality", model.table("quality"), QUALITY),
         ("qualitycorrelations", "Measures and quality", model.table("qualitycorrelations"), CORRELATIONS),

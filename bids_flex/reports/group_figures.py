@@ -10,6 +10,7 @@ from bids_flex.errors import DatasetFileError
 from bids_flex.reports.brain import draw_maps
 from bids_flex.reports.group_results import groups_of, rows_of
 from bids_flex.reports.style import GREY, colour, new_figure
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MEASURES = ("flexibility", "promiscuity")
+ROW_IN = 0.28
+"""Height of a row of a forest: two lines of its labels' type."""
+OTHERWISE = {"promiscuity_rarefied": "promiscuity", "split_half_flexibility": "flexibility"}
+"""Measures of sensitivity analyses, and those that they stand beside."""
 EQUAL, DIFFERENT, OPEN = "no difference", "difference", "cannot tell"
 MARKS = {EQUAL: ("s", "#117733"), DIFFERENT: ("D", "#882255"), OPEN: ("o", "#ffffff")}
 
@@ -138,7 +143,7 @@ def draw_forest(model: ModelResults) -> tuple[Figure, str]:
         list(chosen["contrast"].unique()),
         list(chosen["network"].fillna("whole brain").replace("", "whole brain").unique()),
     )
-    figure = new_figure(9, (1 + 0.28 * len(places)) * len(contrasts) + 0.4)
+    figure = new_figure(9, (1 + ROW_IN * len(places)) * len(contrasts) + 0.4)
     for row, contrast in zip(figure.subplots(len(contrasts), 2, squeeze=False, sharex=True), contrasts, strict=True):
         for axes, measure in zip(row, MEASURES, strict=True):
             own = chosen[(chosen["contrast"] == contrast) & (chosen["measure"] == measure)]
@@ -147,8 +152,8 @@ def draw_forest(model: ModelResults) -> tuple[Figure, str]:
     figure.supxlabel("Hedges g with 95 % interval; filled: corrected p < .05", fontsize=9)
     low = chosen[chosen["p_adj"] < 0.05]
     return figure, (
-        f"Effect sizes of {len(contrasts)} contrasts, whole brain and networks; {len(low)} of {len(chosen)} have a "
-        "corrected p below .05."
+        f"Effect sizes of {counted(len(contrasts), 'contrast')}, whole brain and networks; {len(low)} of {len(chosen)} "
+        f"{'has' if len(low) == 1 else 'have'} a corrected p below .05."
     )
 
 
@@ -163,7 +168,8 @@ def _forest(axes: Axes, rows: pd.DataFrame, places: Sequence[str]) -> None:
         axes.plot(row.effect, place, "s" if place == 0 else "o", color=filled, mec="black", ms=6)
     axes.axvline(0, color=GREY, lw=0.8, ls="--")
     axes.set_yticks(range(len(places)), places)
-    axes.invert_yaxis()
+    # not left to the data: rows without a value would be cut, and panels side by side have unlike rows
+    axes.set_ylim(len(places) - 0.5, -0.5)
 
 
 def verdict(row: Any) -> str:  # noqa: ANN401 - a row of the table of tests
@@ -211,11 +217,12 @@ def draw_sensitivity(model: ModelResults) -> tuple[Figure, str]:
     first = tests[(tests["family"] == "primary") & (tests["effect_kind"] == "g")].assign(analysis="primary")
     if "effect_kind" in others:
         first = pd.concat([first, others[others["effect_kind"] == "g"]], ignore_index=True)
-    first["measure"] = first["measure"].replace({"promiscuity_rarefied": "promiscuity"})
+    first["measure"] = first["measure"].replace(OTHERWISE)
     contrasts, analyses = list(first["contrast"].unique()), list(first["analysis"].unique())
     if not contrasts:
         raise DatasetFileError("no primary contrast could be tested")
-    figure = new_figure(9, (0.9 + 0.26 * len(analyses)) * len(contrasts) + 0.4)
+    untested = [name for name in dict.fromkeys(others["analysis"]) if name not in analyses]
+    figure = new_figure(9, (0.9 + ROW_IN * len(analyses)) * len(contrasts) + 0.4)
     for row, contrast in zip(figure.subplots(len(contrasts), 2, squeeze=False, sharex=True), contrasts, strict=True):
         for axes, measure in zip(row, MEASURES, strict=True):
             own = first[(first["contrast"] == contrast) & (first["measure"] == measure)]
@@ -223,7 +230,9 @@ def draw_sensitivity(model: ModelResults) -> tuple[Figure, str]:
             axes.set_title(f"{contrast}: {measure}")
         row[1].set_yticklabels([])
     figure.supxlabel("Hedges g with 95 % interval; filled: corrected p < .05 within its analysis", fontsize=9)
-    return figure, f"The primary contrasts and {len(analyses) - 1} sensitivity analyses: {', '.join(analyses)}."
+    others_told = counted(len(analyses) - 1, "sensitivity analysis", "sensitivity analyses")
+    without = f" Without a test, for the reason in the table: {', '.join(untested)}." if untested else ""
+    return figure, f"The primary contrasts and {others_told}: {', '.join(analyses)}.{without}"
 
 
 def draw_region_maps(model: ModelResults, contrast: str) -> tuple[Figure, str]:
@@ -238,9 +247,8 @@ def draw_region_maps(model: ModelResults, contrast: str) -> tuple[Figure, str]:
         if own["effect"].notna().any():
             title = f"{measure}: {'g' if (own['effect_kind'] == 'g').any() else 'partial eta squared'}"
             maps[title], outlines[title] = own["effect"], (own["p_adj"] < 0.05, own["p_perm"] < 0.05)
-            told.append(
-                f"{measure}: {outlines[title][0].sum()} regions corrected, {outlines[title][1].sum()} uncorrected"
-            )
+            corrected, uncorrected = (int(one.sum()) for one in outlines[title])
+            told.append(f"{measure}: {counted(corrected, 'region')} corrected, {uncorrected} uncorrected")
     if not maps:
         raise DatasetFileError("no region could be tested")
     figure, _ = draw_maps(model.atlas, maps, symmetric=bool((chosen["effect_kind"] == "g").any()), outlines=outlines)

@@ -17,6 +17,7 @@ from bids_flex.reports.group import cells
 from bids_flex.reports.group_results import read_table
 from bids_flex.reports.multiverse_figures import draw_curve, draw_influence
 from bids_flex.reports.page import json_for_script, own_script, render, with_images
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,7 +177,8 @@ def _said(test: dict[str, Any]) -> str:
     """Say in words what the tests of a curve found."""
     direction = "one direction" if test["sign"] == "neither" else f"the {test['sign']} direction"
     return (
-        f"{test['specifications']:.0f} of {test['universes']:.0f} universes have a result. Their median effect is g = "
+        f"{test['specifications']:.0f} of {counted(int(test['universes']), 'universe')} "
+        f"{'has' if test['specifications'] == 1 else 'have'} a result. Their median effect is g = "
         f"{test['median']:.2f} (95 % of the permutations: {test['median_low']:.2f} to {test['median_high']:.2f}; p = "
         f"{test['p_median']:.3f}). {test['share']:.0%} are significant in {direction} (in the "
         f"permutations {test['share_null']:.0%} on average; p = {test['p_share']:.3f})."

@@ -9,6 +9,7 @@ import numpy as np
 from bids_flex.errors import DatasetFileError
 from bids_flex.reports.run import by_network, facts, networks_of, table
 from bids_flex.reports.style import GREY, colour, mark_networks, new_figure
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +40,7 @@ def draw_motion(run: Run) -> tuple[Figure, str]:
     censored, mean = int((traces["kept"] == 0).sum()), traces["framewise_displacement"].mean()
     return figure, (
         f"Two traces over {minutes[-1]:.1f} min: framewise displacement, mean {mean:.2f} mm, and standardised DVARS; "
-        f"{censored} of {len(traces)} volumes are censored."
+        f"{censored} of {counted(len(traces), 'volume')} {'is' if censored == 1 else 'are'} censored."
     )
 
 
@@ -123,7 +124,7 @@ def draw_coverage(run: Run) -> tuple[Figure, str]:
     low = int((regions["coverage"] < limit).sum())
     return figure, (
         f"Bars for {len(regions)} regions, sorted by network: share inside the brain mask, and temporal "
-        f"signal-to-noise ratio; {low} regions have less than {limit:.0%} (dashed)."
+        f"signal-to-noise ratio; {counted(low, 'region has', 'regions have')} less than {limit:.0%} (dashed)."
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from bids_flex.content import LARGEST_LABEL, unreadable, why_absent, why_ragged, why_too_large, why_too_wide
 from bids_flex.errors import DatasetFileError, MissingInputError
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,8 +143,8 @@ def check_match(table: str, image: str, index: Sequence[int], present: set[int])
     missing = sorted(set(index) - present)
     unnamed = sorted(present - set(index))
     if missing or unnamed:
-        told = [f"{len(missing)} rows without voxels (index {few(missing)})"] if missing else []
-        told += [f"{len(unnamed)} labels without a row ({few(unnamed)})"] if unnamed else []
+        told = [f"{counted(len(missing), 'row')} without voxels (index {few(missing)})"] if missing else []
+        told += [f"{counted(len(unnamed), 'label')} without a row ({few(unnamed)})"] if unnamed else []
         raise DatasetFileError(f"{table} does not describe {image}: {' and '.join(told)}; use the table made for it")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from bids_flex.content import why_too_wide
 from bids_flex.errors import RunError
 from bids_flex.signal.strategies import EXPANSIONS
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,7 +135,9 @@ def select_confounds(
     for name in ("white_matter", "csf", "global_signal"):
         wanted += [name + ending for ending in EXPANSIONS[getattr(strategy, name)]]
     if len(table) <= max(1, skip):
-        raise RunError(f"{source} has {len(table)} rows, {skip} of them not in steady state: nothing is left")
+        raise RunError(
+            f"{source} has {counted(len(table), 'row')}, {skip} of them not in steady state: nothing is left"
+        )
     missing = [name for name in wanted if name not in table]
     if missing:
         raise RunError(

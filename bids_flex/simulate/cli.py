@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bids_flex import __version__
 from bids_flex.errors import BidsFlexError
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +76,9 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"bids_flex-simulate: error: {error}", file=sys.stderr)
         return error.exit_code
     print(
-        f"{len(written)} simulated participants in {out}" if written else f"{out} is already there with these settings"
+        f"{counted(len(written), 'simulated participant')} in {out}"
+        if written
+        else f"{out} is already there with these settings"
     )
     return 0
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_flex.errors import DatasetFileError, UsageError
+from bids_flex.words import counted, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -106,6 +107,11 @@ def make_design(
     people = used.iloc[rows]
     names = level_names(people[factor])
     levels = tuple(sorted(names.unique()))
+    if 2 < len(levels) == len(rows):
+        raise DatasetFileError(
+            f"column {factor} has another value for each of the {len(rows)} people, and names no groups: compare by a "
+            "column of groups, and adjust for this one as a covariate"
+        )
     if len(levels) < 2:
         raise DatasetFileError(
             f"column {factor} has one level or none among the {len(rows)} people with all values "
@@ -127,7 +133,7 @@ def _check_columns(table: pd.DataFrame, factor: str, covariates: Sequence[str]) 
     wanted = [factor, *covariates]
     absent = [name for name in wanted if name not in table]
     if absent:
-        raise UsageError(f"no column {', '.join(absent)}; there are {', '.join(map(str, table.columns[:40]))}")
+        raise UsageError(f"no column {', '.join(absent)}: {did_you_mean(absent[0], map(str, table.columns))}")
     twice = sorted({name for name in wanted if wanted.count(name) > 1})
     if twice:
         raise UsageError(f"column {', '.join(twice)} is named twice: a column is either the factor or one covariate")
@@ -197,7 +203,8 @@ def check_rank(matrix: Floats, columns: Sequence[str]) -> None:
     """
     people, parameters = matrix.shape
     if people <= parameters:
-        raise DatasetFileError(f"{people} people cannot carry a model of {parameters} parameters: drop covariates")
+        who = counted(people, "person", "people")
+        raise DatasetFileError(f"{who} cannot carry a model of {counted(parameters, 'parameter')}: drop covariates")
     spread = np.linalg.norm(matrix, axis=0)
     constant = [name for name, size in zip(columns, spread, strict=True) if size < 1e-10]
     if constant:

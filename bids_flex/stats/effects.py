@@ -44,7 +44,7 @@ def hedges_g(estimate: float, mse: float, unscaled_variance: float, df: int, con
     Returns
     -------
     Effect
-        NaN when the residual variance is 0.
+        NaN when the residual variance is 0, or with 1 residual degree of freedom.
 
     References
     ----------
@@ -56,9 +56,9 @@ def hedges_g(estimate: float, mse: float, unscaled_variance: float, df: int, con
     >>> [round(float(value), 2) for value in effect]
     [0.98, 0.33, 1.62]
     """
-    if not mse > 0:
-        return Effect(np.nan, np.nan, np.nan)
     correction = small_sample_correction(df)
+    if not mse > 0 or np.isnan(correction):
+        return Effect(np.nan, np.nan, np.nan)
     d = estimate / np.sqrt(mse)
     low, high = noncentral_t_interval(d / np.sqrt(unscaled_variance), df, confidence)
     scale = correction * np.sqrt(unscaled_variance)
@@ -68,6 +68,9 @@ def hedges_g(estimate: float, mse: float, unscaled_variance: float, df: int, con
 def small_sample_correction(df: int) -> float:
     """Compute J(df) = Gamma(df/2) / (sqrt(df/2) Gamma((df-1)/2)), which makes g unbiased.
 
+    With fewer than 2 degrees of freedom d has no mean that could be corrected, and J is NaN: its formula gives 0 for 1,
+    which would pass for no effect.
+
     Examples
     --------
     >>> round(small_sample_correction(10), 4)
@@ -75,6 +78,8 @@ def small_sample_correction(df: int) -> float:
     """
     from scipy.special import gammaln
 
+    if df < 2:
+        return float("nan")
     return float(np.exp(gammaln(df / 2) - gammaln((df - 1) / 2) - 0.5 * np.log(df / 2)))
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Statistic = Literal["hc3", "ols"]
 
+ALONE = 1e-10
+"""A row with less than this left of its own residual determines a parameter alone."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tested:
@@ -129,7 +132,9 @@ def contrast_covariance(outcomes: Floats, matrix: Floats, weights: Floats, stati
     if statistic == "ols":
         variance = (residual**2).sum(axis=0) / (len(matrix) - matrix.shape[1])
         return np.asarray(variance[:, None, None] * (weights @ weights.T))
-    scaled = residual / (1 - (basis**2).sum(axis=1))[:, None]
+    kept = 1 - (basis**2).sum(axis=1)
+    # whoever determines a parameter alone has no residual: 0 / 0 up to rounding, which would pass for a number
+    scaled = residual / np.where(kept > ALONE, kept, np.nan)[:, None]
     return np.asarray(np.einsum("kn,nm,ln->mkl", weights, scaled**2, weights, optimize=True))
 
 
@@ -137,6 +142,6 @@ def wald(estimate: Floats, covariance: Floats) -> Floats:
     """Compute F = b' V^-1 b / k of estimates (k, m) with covariances (m, k, k); NaN where V is singular; shape (m,)."""
     out = np.full(estimate.shape[1], np.nan)
     for outcome, (b, v) in enumerate(zip(estimate.T, covariance, strict=True)):
-        if np.linalg.matrix_rank(v, hermitian=True) == len(v):
+        if np.isfinite(v).all() and np.linalg.matrix_rank(v, hermitian=True) == len(v):
             out[outcome] = b @ np.linalg.solve(v, b) / len(b)
     return out

@@ -10,6 +10,7 @@ import numpy as np
 
 from bids_flex.errors import DatasetFileError
 from bids_flex.stats.design import check_rank, level_names, numbers, variable
+from bids_flex.words import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +88,8 @@ def build_design(model: GroupModel, table: pd.DataFrame) -> ModelDesign:
     predictors = _expand(model.predictors, sources, model)
     used = tuple(dict.fromkeys([*_columns_of(predictors, sources), *model.settings.columns()]))
     if absent := [name for name in used if name not in people]:
-        raise DatasetFileError(f"model {model.name}: the table has no column {', '.join(absent)}")
+        near = did_you_mean(absent[0], map(str, reversed(people.columns)))
+        raise DatasetFileError(f"model {model.name}: the table has no column {', '.join(absent)}: {near}")
     missing = people[list(used)].isna()
     gone = missing.any(axis=1).to_numpy()
     dropped = tuple(
@@ -161,8 +163,9 @@ def _expand(predictors: tuple[str, ...], sources: dict[str, tuple[_Source, ...]]
 def _no_name(model: GroupModel, name: str, sources: dict[str, tuple[_Source, ...]], where: str) -> str:
     """Say that a name is not there, and which are like it."""
     stem = name.split(".", maxsplit=1)[0]
-    near = [one for one in sources if one.startswith(stem)] or list(sources)
-    return f"model {model.name}, {where}: no variable {name}; there are {', '.join(near[:20])}"
+    # columns of the data set and levels come last in the table, and are what is looked for
+    near = [one for one in sources if one.startswith(stem)] or list(reversed(sources))
+    return f"model {model.name}, {where}: no variable {name}: {did_you_mean(name, near)}"
 
 
 def _columns_of(predictors: tuple[str, ...], sources: dict[str, tuple[_Source, ...]]) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from bids_flex.errors import UsageError
 from bids_flex.stats.design import numbers
 from bids_flex.stats.families import adjust
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +95,7 @@ def _correlate(x: Floats, y: Floats, nuisance: Floats, confidence: float) -> dic
     rank = int(np.linalg.matrix_rank(basis)) if n else 0
     df = n - 1 - rank
     if df < 2:
-        return {"n": n, "reason": f"{n} people with both values are too few"}
+        return {"n": n, "reason": f"{counted(n, 'person with both values is', 'people with both values are')} too few"}
     left = [one[here] - basis @ np.linalg.lstsq(basis, one[here], rcond=None)[0] for one in (x, y)]
     sizes = [float(np.linalg.norm(one)) for one in left]
     if any(size <= 1e-10 * np.linalg.norm(one[here]) for size, one in zip(sizes, (x, y), strict=True)):

@@ -9,6 +9,7 @@ import numpy as np
 from bids_flex.errors import DatasetFileError, UsageError
 from bids_flex.stats.design import level_names, numbers
 from bids_flex.stats.matrix import build_design
+from bids_flex.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,8 @@ def differences(
     ([0.1], [])
     """
     if column not in table:
-        raise DatasetFileError(f"Difference names a column {column}, which the table does not have")
+        near = did_you_mean(column, map(str, reversed(table.columns)))
+        raise DatasetFileError(f"Difference names a column {column}, which the table does not have: {near}")
     names = level_names(table[column])
     halves = []
     for level in (first, second):

@@ -9,6 +9,7 @@ import numpy as np
 from bids_flex.stats.effects import hedges_g, partial_eta_squared, small_sample_correction
 from bids_flex.stats.evidence import bic_bayes_factor, jzs_bayes_factor, tost_g
 from bids_flex.stats.linear import fit_contrast
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,9 +71,15 @@ TEST_COLUMNS = {
     "tost_power": "Power of the equivalence test at 5 % when the true contrast is 0",
     "n_permutations": "Permutations, the data's own order included",
     "exact": "Whether they are all that exist",
-    "reason": "Why there is no test",
+    "reason": "Why there is no test, or a test without effect size",
 }
 """Columns of the table of tests, and what they hold."""
+
+
+NO_EFFECT = (
+    "1 residual degree of freedom: g and its equivalence test are not defined, take more people or fewer covariates"
+)
+"""Why a t test has no effect size."""
 
 
 def why_untestable(values: Floats, matrix: Floats, design: ModelDesign, statistic: str) -> str:
@@ -81,7 +88,7 @@ def why_untestable(values: Floats, matrix: Floats, design: ModelDesign, statisti
     if not people:
         return "nobody has a value"
     if people <= parameters:
-        return f"{people} people with a value cannot carry {parameters} parameters"
+        return f"{counted(people, 'person', 'people')} with a value cannot carry {counted(parameters, 'parameter')}"
     centred = values - values.mean()
     if np.linalg.norm(centred) <= 1e-12 * np.linalg.norm(values):
         return "the same value for everybody"
@@ -127,6 +134,7 @@ def contrast_rows(
                 spread = float(((weights @ inverse) ** 2).sum())
                 row |= _difference(plain, robust.se[place], place, float(mse[place]), spread, settings)
                 row["effect_unadjusted"] = without[place]
+                row |= {"reason": NO_EFFECT} if df == 1 else {}
             yield row
 
 

@@ -7,6 +7,7 @@ from reprlib import repr as brief
 from typing import TYPE_CHECKING, Any
 
 from bids_flex.errors import DatasetFileError
+from bids_flex.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +80,8 @@ class Settings:
 
         for column, allowed in self.rows:
             if column not in table:
-                raise DatasetFileError(f"Rows name a column {column}, which the table does not have")
+                near = did_you_mean(column, map(str, reversed(table.columns)))
+                raise DatasetFileError(f"Rows name a column {column}, which the table does not have: {near}")
             names = level_names(table[column])
             table = table[names.isin(allowed).to_numpy()]
             if table.empty:

@@ -10,12 +10,14 @@ from bids_flex.bids.outputs import check_writable, refuse_links, remove_leftover
 from bids_flex.bids.summaries import entities_of_run, participant_folders
 from bids_flex.errors import BidsFlexError, NoMatchError, UsageError, unreachable
 from bids_flex.interrupts import Interrupted
+from bids_flex.words import counted
 from bids_flex.workflows.child import Outcome
 from bids_flex.workflows.jobs import analyse, make_jobs, sort_out
 from bids_flex.workflows.journal import Journal, open_journal
 from bids_flex.workflows.limits import pages_at_once, refuse_little_memory
 from bids_flex.workflows.multiverse import dry_run_universes, refuse_universes, run_universes
-from bids_flex.workflows.places import work_folder
+from bids_flex.workflows.places import note_if_lost, work_folder
+from bids_flex.workflows.terminal import telling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,6 +76,7 @@ def run_app(config: Config, interrupts: Interrupts) -> int:
     remove_leftovers(*_shared_folders(config.output_dir))
     with work_folder(config.execution.work_dir) as work_dir:
         journal = open_journal(config)
+        note_if_lost(config.output_dir)
         try:
             with interrupts.heard():
                 code = _do(config, work_dir, journal, interrupts)
@@ -118,7 +121,8 @@ def _participant(config: Config, work_dir: Path, journal: Journal, interrupts: I
     from bids_flex.workflows.sources import source_root
 
     start_server()
-    jobs, runs = make_jobs(config)
+    with telling(f"looking for runs in {config.derivatives or config.bids_dir}"):
+        jobs, runs = make_jobs(config)
     write_dataset(config.output_dir, source_root(config), README)
     journal.record(*(Outcome(one.name, "failed", one.reason) for one in runs.unusable))
     done, todo = sort_out(jobs, redo=config.execution.redo)
@@ -197,8 +201,8 @@ def _dry_run(config: Config) -> int:
     for title, states in (("cannot be used", runs.unusable), ("left out", runs.left_out)):
         for one in states:
             print(f"{one.name}\n    {title:<14} {one.reason}")
-    counted = f"{len(jobs)} runs would be analysed, {len(runs.unusable)} cannot be"
-    print(f"{counted}, {len(runs.left_out)} files or runs left out")
+    told = f"{counted(len(jobs), 'run')} would be analysed, {len(runs.unusable)} cannot be"
+    print(f"{told}, {counted(len(runs.left_out), 'file or run', 'files or runs')} left out")
     return 1 if runs.unusable else 0
 
 
@@ -209,7 +213,7 @@ def _print_run(run: Run) -> None:
     rows = {"images": run.bold, "mask": run.mask, "confounds": run.confounds, "description": described}
     for title, file in rows.items():
         print(f"    {title:<14} {file}")
-    print(f"    {'TR':<14} {run.tr_s:g} s, {run.volumes} volumes")
+    print(f"    {'TR':<14} {run.tr_s:g} s, {counted(run.volumes, 'volume')}")
     for note in run.notes:
         print(f"    {'note':<14} {note}")
 

@@ -14,8 +14,10 @@ from bids_flex.bids.results import read_sweeps
 from bids_flex.cohort import gather, write_cohort
 from bids_flex.comparison import RELIABILITY, compare, find_models, reliability, require_people, write_comparison
 from bids_flex.dynamics import pool
+from bids_flex.words import counted
 from bids_flex.workflows.engines import ENGINES
 from bids_flex.workflows.landscapes import landscape_columns, landscape_facts, read_landscape
+from bids_flex.workflows.terminal import telling
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,24 +55,36 @@ def run_group(config: Config, readme: str) -> None:
         When results, participants.tsv or a model are wanting; nothing of any model is written then.
     """
     asked = config.group
-    cohort = gather(
-        config.output_dir, config.bids_dir, primary=asked.primary_engine, unit=asked.unit, equalise=asked.equalise
-    )
-    LOG.info("%d runs of %d participants collected", len(cohort.runs), cohort.people["participant_id"].nunique())
+    with telling(f"collecting results in {config.output_dir}"):
+        cohort = gather(
+            config.output_dir, config.bids_dir, primary=asked.primary_engine, unit=asked.unit, equalise=asked.equalise
+        )
+    people = counted(cohort.people["participant_id"].nunique(), "participant")
+    LOG.info("%s of %s collected", counted(len(cohort.runs), "run"), people)
     if asked.groups or asked.models:
         require_people(config.bids_dir)
     models = find_models(asked, cohort, config.science.random_seed)
-    compared = [compare(model, cohort, asked.max_mean_fd) for model in models]
-    write_dataset(config.output_dir, None, readme)
+    compared = []
+    for model in models:
+        permutations = counted(model.model.settings.permutations, "permutation")
+        with telling(f"model {model.model.name}: testing whole brain, networks and regions, {permutations}"):
+            compared.append(compare(model, cohort, asked.max_mean_fd))
     folder = config.output_dir / "group"
-    write_cohort(folder, cohort)
-    _write_reliability(folder, cohort)
-    atlas = _atlas(config.output_dir, cohort)
-    _write_sweep(folder, config.output_dir)
+    with telling(f"writing tables to {folder}"):
+        write_dataset(config.output_dir, None, readme)
+        write_cohort(folder, cohort)
+        _write_reliability(folder, cohort)
+        atlas = _atlas(config.output_dir, cohort)
+        _write_sweep(folder, config.output_dir)
+        for comparison in compared:
+            write_comparison(folder, comparison, cohort, ENGINES[cohort.primary].caution, atlas)
     for comparison in compared:
-        write_comparison(folder, comparison, cohort, ENGINES[cohort.primary].caution, atlas)
         print(_summary(comparison))
     if not compared:
+        unheeded = [f"--{name}" for name in ("covariates", "contrasts", "medication", "only", "harmonise")
+                    if getattr(asked, name)]  # fmt: skip
+        if unheeded:
+            LOG.warning("%s did nothing: they belong to --groups, which is not given", ", ".join(unheeded))
         LOG.info("no model: name the column to compare by with --groups, or a file with --model")
 
 
@@ -102,5 +116,8 @@ def _summary(comparison: Comparison) -> str:
     """Show the primary family as plain text."""
     tests = comparison.result.tests
     shown = tests.loc[tests["family"].str.startswith("primary"), list(SHOWN)]
-    table = shown.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4f}")
-    return f"{comparison.asked.model.name}\n{table}"
+    table = shown.to_string(index=False, na_rep="n/a", float_format=lambda value: f"{value:.4f}")
+    # a row of gaps alone would leave the reader to look for its reason in a file
+    reasons = tests.loc[shown.index, "reason"].dropna()
+    told = [f"{counted(number, 'row')} with n/a: {reason}" for reason, number in reasons.value_counts().items()]
+    return "\n".join([comparison.asked.model.name, table, *told])

@@ -13,6 +13,8 @@ from bids_flex.comparison import require_people
 from bids_flex.errors import DatasetFileError, MissingInputError, NoMatchError
 from bids_flex.multiverse.curves import Member, compare_universes
 from bids_flex.multiverse.write import write_curves, write_members
+from bids_flex.words import counted
+from bids_flex.workflows.terminal import telling
 
 if TYPE_CHECKING:
     from bids_flex.bids.universes import UniverseTable
@@ -46,12 +48,17 @@ def run_group_universes(config: Config, readme: str) -> None:
         raise NoMatchError(f"{config.output_dir} has no universes.tsv: run the participant level with --multiverse")
     if asked.groups or asked.models:
         require_people(config.bids_dir)
-    members = [_member(config, table, place) for place in range(len(table.names))]
+    members: list[Member] = []
+    with telling(
+        f"collecting results in {config.output_dir}", lambda: f"{len(members)} of {len(table.names)} universes"
+    ):
+        members.extend(_member(config, table, place) for place in range(len(table.names)))
     there = sum(one.cohort is not None for one in members)
-    LOG.info("%d universes collected, %d of them with results", len(members), there)
+    LOG.info("%s collected, %d of them with results", counted(len(members), "universe"), there)
     curves: tuple[Curves, ...] = ()
     if asked.groups or asked.models:
-        curves = compare_universes(members, asked, config.science.random_seed)
+        with telling("making curves of the universes, with their permutations"):
+            curves = compare_universes(members, asked, config.science.random_seed)
     write_dataset(config.output_dir, None, readme)
     folder = config.output_dir / "group"
     write_members(folder, members, table.choices)

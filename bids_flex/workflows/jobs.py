@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from bids_flex.bids.outputs import private_folder
 from bids_flex.bids.results import read_sidecar
 from bids_flex.config import science_hash, stated
 from bids_flex.errors import MissingInputError, UsageError
+from bids_flex.words import counted
 from bids_flex.workflows.child import Outcome
 from bids_flex.workflows.limits import share_out
-from bids_flex.workflows.terminal import Board, live
+from bids_flex.workflows.terminal import Board, live, telling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,7 +140,8 @@ def analyse(
     for jobs in todo:
         private_folder(work_dir / jobs[0].run.name)
     _tell_notes([jobs[0].run for jobs in todo])
-    LOG.info("%d runs to analyse, %d at a time; intermediate files in %s", len(todo), share.parallel, work_dir)
+    told = counted(len(todo), "run")
+    LOG.info("%s to analyse, %d at a time; intermediate files in %s", told, share.parallel, work_dir)
     if todo:
         LOG.info("a run may need about %.0f MB of memory; %.0f MB may be used", share.need_mb, share.allowed_mb)
     board = Board(len(todo))
@@ -147,7 +150,9 @@ def analyse(
         journal.record(outcome)
         board.end(outcome)
 
-    with live(board, journal.console):
+    # on a terminal the table of runs says it all
+    heard = telling("analysing runs", board.told) if journal.console is None and todo else contextlib.nullcontext()
+    with heard, live(board, journal.console):
         run_jobs(
             todo,
             parallel=share.parallel,
@@ -170,5 +175,5 @@ def _tell_notes(runs: Sequence[Run]) -> None:
         for note in run.notes:
             noted.setdefault(note, []).append(run.name)
     for note, names in noted.items():
-        more = f" and {len(names) - SHOWN} more runs" if len(names) > SHOWN else ""
+        more = f" and {counted(len(names) - SHOWN, 'more run')}" if len(names) > SHOWN else ""
         LOG.warning("%s%s: %s", ", ".join(names[:SHOWN]), more, note)

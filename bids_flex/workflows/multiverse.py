@@ -23,10 +23,12 @@ from bids_flex.bids.universes import (
 from bids_flex.config import stated, to_toml
 from bids_flex.errors import OutputError, UsageError
 from bids_flex.multiverse import choice_names, read_universes, steps_of
+from bids_flex.words import counted
 from bids_flex.workflows.child import Outcome
 from bids_flex.workflows.jobs import analyse, make_all_jobs, sort_out
 from bids_flex.workflows.journal import write_status
 from bids_flex.workflows.limits import output_mb, unfit
+from bids_flex.workflows.terminal import telling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +97,8 @@ def run_universes(config: Config, work_dir: Path, journal: Journal, interrupts: 
 
     universes = read_universes(str(config.multiverse), config)
     start_server()
-    planned, unusable = plan(config, universes)
+    with telling(f"looking for runs in {config.derivatives or config.bids_dir}"):
+        planned, unusable = plan(config, universes)
     _refuse_mixture(config, planned)
     journal.record(*(Outcome(one.name, "failed", one.reason) for one in unusable))
     todo = {one.name: set(_todo(one, redo=config.execution.redo)) for one in planned}
@@ -107,7 +110,7 @@ def run_universes(config: Config, work_dir: Path, journal: Journal, interrupts: 
     _refuse_small_disk(config.output_dir, list(runs.values()))
     _prepare(config, planned, readme)
     told = ", ".join(f"{count} {name}" for name, count in shared_steps(universes).items())
-    LOG.info("%d universes; for each run: %s", len(planned), told)
+    LOG.info("%s; for each run: %s", counted(len(planned), "universe"), told)
     try:
         analyse(list(runs.values()), config, work_dir, journal, interrupts)
     finally:
@@ -125,7 +128,8 @@ def dry_run_universes(config: Config) -> int:
     names = sorted({job.run.name for one in planned for job in one.jobs})
     print("\n".join([*names, *(f"cannot be used: {one.name}: {one.reason}" for one in unusable)]))
     need = sum(output_mb(job) for one in planned for job in one.jobs)
-    print(f"dry run: {len(planned)} universes of {len(names)} runs, about {need:.0f} MB of results")
+    many = f"{counted(len(planned), 'universe')} of {counted(len(names), 'run')}"
+    print(f"dry run: {many}, about {need:.0f} MB of results")
     return 1 if unusable else 0
 
 
@@ -170,7 +174,8 @@ def _refuse_long_windows(planned: Planned) -> None:
             f"has {longest:g} s): name shorter ones"
         )
     if short:
-        LOG.warning("universe %s: its windows are longer than %d runs, which will fail", planned.name, len(short))
+        told = counted(len(short), "run")
+        LOG.warning("universe %s: its windows are longer than %s, which will fail", planned.name, told)
 
 
 def shared_steps(universes: Sequence[Universe]) -> dict[str, int]:
@@ -210,7 +215,8 @@ def _leave_out_unfit(
     for one in planned:
         found = unfit([job for job in one.jobs if job.run.name in todo[one.name]], memory_gb, work_dir)
         if found:
-            LOG.error("universe %s: %d runs are not begun: %s", one.name, len(found), found[0][1])
+            idle = counted(len(found), "run is", "runs are")
+            LOG.error("universe %s: %s not begun: %s", one.name, idle, found[0][1])
         refused |= {(job.settings_hash, job.run.name): why for job, why in found}
         todo[one.name] -= {job.run.name for job, _ in found}
     return refused
@@ -239,8 +245,9 @@ def _refuse_small_disk(output_dir: Path, runs: Sequence[Sequence[Job]]) -> None:
     count = sum(map(len, runs))
     if count and need > free:
         raise OutputError(
-            f"{count} analyses of {len(runs)} runs need about {need:.0f} MB in {output_dir}, and {free:.0f} MB are "
-            "free: nothing was begun; choose a larger disk, or name fewer levels or participants"
+            f"{counted(count, 'analysis', 'analyses')} of {counted(len(runs), 'run')} need about {need:.0f} MB in "
+            f"{output_dir}, and {free:.0f} MB are free: nothing was begun; choose a larger disk, or name fewer levels "
+            "or participants"
         )
 
 

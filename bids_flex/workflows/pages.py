@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 from bids_flex.bids.outputs import write_atomic
 from bids_flex.bids.universes import TABLE
 from bids_flex.errors import BidsFlexError, OutputError
+from bids_flex.words import counted
 from bids_flex.workflows.child import end_with_parent
 from bids_flex.workflows.participant import fork_server
+from bids_flex.workflows.terminal import telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,21 +56,24 @@ def make_pages(output_dir: Path, labels: Sequence[str], *, nprocs: int, crash_di
     """
     if not labels:
         return 0
-    failed = 0
+    failed, ended = 0, 0
     pool = ProcessPoolExecutor(min(nprocs, len(labels)), mp_context=fork_server(), initializer=_follow_parent)
     try:
         asked = [(label, pool.submit(_make_participant, output_dir, label, crash_dir, redraw)) for label in labels]
-        for label, future in asked:
-            error = future.exception()
-            told = f"its process died, likely out of memory ({error})" if error is not None else future.result()
-            failed += _told(f"sub-{label}", told)
+        who = counted(len(labels), "participant")
+        with telling(f"drawing the pages of {who}", lambda: f"{ended} done"):
+            for label, future in asked:
+                error = future.exception()
+                told = f"its process died, likely out of memory ({error})" if error is not None else future.result()
+                failed += _told(f"sub-{label}", told)
+                ended += 1
     except KeyboardInterrupt:
         for process in multiprocessing.active_children():
             process.terminate()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-    LOG.info("pages of %d participants made", len(labels) - failed)
+    LOG.info("pages of %s made", counted(len(labels) - failed, "participant"))
     return failed
 
 
@@ -78,7 +83,8 @@ def make_group(output_dir: Path, crash_dir: Path) -> int:
 
     many = (output_dir / TABLE).exists()
     make = make_multiverse_page if many else make_group_page
-    failed = _told("group", _guarded(lambda: make(output_dir, crash_dir), "group", crash_dir))
+    with telling("drawing the page of the group"):
+        failed = _told("group", _guarded(lambda: make(output_dir, crash_dir), "group", crash_dir))
     if not failed:
         LOG.info("page: %s", output_dir / "group.html")
     return failed

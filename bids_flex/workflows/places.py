@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import tempfile
@@ -14,6 +15,28 @@ from bids_flex.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+LOG = logging.getLogger("bids_flex")
+
+
+def note_if_lost(output_dir: Path, root: Path = Path("/")) -> None:
+    """Warn where results would vanish with the container: a folder on its own file system is on no disk of the host.
+
+    Parameters
+    ----------
+    output_dir : Path
+        The output folder, which is there.
+    root : Path
+        Of the container's own file system.
+    """
+    # the image sets it: outside, a folder on the same disk as the root is as good as any
+    if os.environ.get("BIDS_FLEX_CONTAINER") and output_dir.stat().st_dev == root.stat().st_dev:
+        LOG.warning(
+            "%s is no folder of the host: it lies inside the container, and all results vanish with it; mount one "
+            "(docker run -v /my/out:%s)",
+            output_dir,
+            output_dir.resolve(),
+        )
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ import numpy as np
 from bids_flex import dynamics, signal
 from bids_flex.bids.further import further_confounds
 from bids_flex.errors import DatasetFileError, RunError
+from bids_flex.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -204,7 +205,8 @@ def _dropped(job: Job, table: pd.DataFrame) -> tuple[int, tuple[str, ...]]:
     marked, asked = signal.non_steady_state_count(table), job.science.denoise.dummy_scans
     if asked is None or asked >= marked:
         return marked if asked is None else asked, ()
-    note = f"fMRIPrep marks {marked} volumes at the start as not in steady state; {asked} were dropped, as asked."
+    many = counted(marked, "volume")
+    note = f"fMRIPrep marks {many} at the start as not in steady state; {asked or 'none'} dropped, as asked."
     return asked, (note,)
 
 

@@ -45,7 +45,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
 def test_a_folder_that_cannot_be_written_is_found_at_once(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"cannot be written \(Not a directory\)|File exists"):
+    with pytest.raises(OutputError, match=r"out cannot be written: .*file is a file"):
         check_writable(tmp_path / "file" / "out")
 
 
@@ -100,3 +100,11 @@ def test_a_private_folder_is_made_private_and_a_link_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "open")
     with pytest.raises(OutputError, match="is a link"):
         private_folder(tmp_path / "link")
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_in_place_of_the_output_folder_is_named(tmp_path, name):
+    """Who owns it was said instead."""
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"cannot be written: .*/file is a file; name a folder"):
+        check_writable(tmp_path / name)

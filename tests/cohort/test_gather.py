@@ -112,7 +112,7 @@ def test_both_engines_stand_beside_each_other(out, bids):
     assert one(cohort, "multilayer_communities") == 4.5
     assert one(cohort, "multilayer_valid_pairs") == 2
     assert np.isnan(one(cohort, "multilayer_flexibility", 1))
-    assert any("multilayer has no results of 1 runs (sub-02_task-rest)" in text for text in cohort.warnings)
+    assert any("multilayer has no results of 1 run (sub-02_task-rest)" in text for text in cohort.warnings)
     assert {"multilayer_modularity", "multilayer_communities", "prior_share_unsettled"} <= set(cohort.quality)
     alone = gather(out, bids, engines=["prior"])
     assert not [name for name in alone.people if name.startswith("multilayer")]

@@ -66,7 +66,7 @@ def test_session_tables_of_each_participant_and_at_the_top(out, bids):
     together = gather(out, bids)
     assert "mood" not in together.people
     assert together.runs["mood"].tolist() == ["3", "4", "5"]
-    assert any("several sessions of 1 participants (such as sub-02)" in text for text in together.warnings)
+    assert any("several sessions of 1 participant (such as sub-02)" in text for text in together.warnings)
 
 
 def test_an_entry_without_a_description_is_given_one(out, bids):
@@ -113,6 +113,7 @@ def test_a_phenotype_with_a_measures_name_gets_its_own_before_it(out, bids):
         ("participants.tsv", "participant_id mean_fd\nsub-01 9", "column mean_fd has the name of a measure"),
         ("participants.tsv", "participant_id x\nsub-01 9\nsub-01 8", "more than one row for sub-01"),
         ("participants.tsv", "id x\nsub-01 9", "has no column participant_id; it has id, x"),
+        ("participants.tsv", "participant_id,x\nsub-01,9", "participant_id,x: its columns must stand apart by tabs"),
         ("participants.tsv", "participant_id x\nn/a 9", "line 2 has no participant_id"),
         ("participants.tsv", "participant_id x\nsub-01 9 8", "line 2 has 3 values, the first line has 2 names"),
         ("participants.tsv", 'participant_id x\n"sub-01" 9 8', "more values than its header"),

@@ -87,12 +87,31 @@ def test_only_some_take_part_and_the_model_is_named_after_them(cohort):
         ({"groups": ("drug",), "only": ("drug",)}, UsageError, "write COLUMN=LEVEL"),
         ({"groups": ("drug",), "only": ("pill=1",)}, UsageError, "--only names a column pill"),
         ({"groups": ("drug",), "only": ("drug=often",)}, DatasetFileError, "no row has drug often; there are never"),
-        ({"groups": ("dx",), "medication": "pill"}, UsageError, "no column pill"),
+        ({"groups": ("dx",), "medication": "pill"}, UsageError, "--medication names a column pill"),
     ],
 )
 def test_what_is_not_there_is_named(cohort, settings, kind, told):
     with pytest.raises(kind, match=told):
         models(cohort, **settings)
+
+
+@pytest.mark.parametrize(
+    ("option", "settings"),
+    [
+        ("--groups", {"groups": ("Drug", "drugg")}),
+        ("--covariates", {"groups": ("dx",), "covariates": ("drugg", "mean_fd")}),
+        ("--medication", {"groups": ("dx",), "medication": "drugg"}),
+        ("--harmonise", {"groups": ("dx",), "harmonise": "drugg"}),
+        ("--only", {"groups": ("dx",), "only": ("drugg=yes",)}),
+    ],
+)
+def test_a_misspelt_column_names_the_nearest_and_those_of_the_data_set(cohort, option, settings):
+    """Forty measures were listed, and no column of participants.tsv; some options listed nothing."""
+    with pytest.raises(UsageError) as told:
+        models(cohort, **settings)
+    assert f"{option} names a column " in str(told.value)
+    assert "did you mean drug" in str(told.value)
+    assert "the data set's tables have dx, drug, user, site; the quality of data is mean_fd" in str(told.value)
 
 
 def test_sites_are_taken_out_and_the_tested_columns_kept(cohort):

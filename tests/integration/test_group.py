@@ -86,6 +86,8 @@ def assert_map_shows(out, tests, start):
 def test_a_model_is_written_with_its_people_and_its_words(study, out):
     call = group(study, out, "--groups", "antidepressant", "--contrasts", "user - nonuser")
     assert call.code == 0, call.err
+    stages = ("collecting results in", "model antidepressant: testing whole brain", "writing tables to")
+    assert all(f"INFO {stage}" in call.err for stage in stages), call.err
     tests = read(out, "tests")
     assert set(tests["family"].str.partition(":")[0].str.removesuffix(" (omnibus)")) == {
         "primary", "exploratory", "networks", "regions", "global, other engine", "exploratory, other engine",
@@ -227,7 +229,12 @@ def test_who_is_left_out_is_listed(changed, out):
 @pytest.mark.parametrize(
     ("spoil", "options", "code", "told"),
     [
-        (None, ["--groups", "weight"], 2, "no column weight; there are participant_id"),
+        (
+            None,
+            ["--groups", "weight"],
+            2,
+            "--groups names a column weight, which there is not: the data set's tables have ",
+        ),
         (lambda t: t.assign(drug="same"), ["--groups", "drug"], 65, "column drug has one level or none"),
         (lambda t: pd.concat([t, t.iloc[[0]]]), ["--groups", "sex"], 65, "more than one row for sub-01"),
         (lambda t: t.rename(columns={"participant_id": "id"}), ["--groups", "sex"], 65, "has no column participant_id"),

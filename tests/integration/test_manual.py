@@ -26,7 +26,8 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PROGRAMS = (
     "make",
     "docker",
-    "pip",
+    "python3",
+    "mkdir",
     "sudo",
     "alias",
     "bids_flex",
@@ -84,8 +85,9 @@ def test_every_command_of_readme_is_known_here():
     """A command that nobody has tried does not get into README."""
     known = (r"make (demo|test|image|docs)", r"alias bids_flex=.*", r"bids_flex /data /out (participant|group) .*")
     known += (
-        r"docker run .* bids_flex-simulate bids_flex /study",
-        r"pip install \.",
+        r"mkdir -p /my/out",
+        r"mkdir -p /my/study && docker run .* bids_flex-simulate bids_flex /study",
+        r"python3 -m venv ~/bids_flex && ~/bids_flex/bin/pip install \.",
         r"bids_flex-atlas list",
         r"bids_flex --help",
     )
@@ -95,6 +97,33 @@ def test_every_command_of_readme_is_known_here():
     assert [one for one in found if not any(re.fullmatch(pattern, one.strip()) for pattern in known)] == []
     needs = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("NEEDS :="))
     assert f"sudo apt-get install -y {needs.partition(':= ')[2]}" in found
+
+
+def test_folders_that_docker_would_make_as_root_are_made_first():
+    """Docker makes what -v names and is not there, as root; then -u cannot write there."""
+    for mount in re.findall(r"-v (/my/\w+):/\w+(?!:ro)[ \w]", README):
+        before = README[: README.index(f"-v {mount}:")]
+        assert f"mkdir -p {mount}" in before or mount == "/my/study"
+    assert "mkdir -p /my/out" in README
+    assert "mkdir -p /my/study && docker run" in README
+
+
+def test_make_says_at_once_that_a_python_is_too_old(tmp_path):
+    """One without venv and headers was told to install those of the Python that it is not."""
+    old = tmp_path / "python3.10"
+    old.write_text(
+        f"""#!/bin/sh
+case "$2" in *ensurepip*) exit 1;; esac
+exec {sys.executable} -c "import sys; sys.version_info = (3, 10, 12); exec(sys.argv[1])" "$2"
+"""
+    )
+    old.chmod(0o755)
+    words = ["make", "--no-print-directory", "check", f"PYTHON={old}"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stdout.splitlines() == [
+        f"bids_flex needs Python 3.11 to 3.13, and {old} is another; choose one with: make PYTHON=python3.12 ..."
+    ]
 
 
 def test_the_commands_of_readme_go_from_images_to_groups(small, tmp_path):

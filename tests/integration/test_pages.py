@@ -341,7 +341,7 @@ def test_a_terminal_shows_runs_and_stages_and_ends_with_the_exit_code(study, tmp
         code = running.wait()
     os.close(ours)
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said.decode(errors="replace"))
-    assert "0 of 1 runs" in plain
+    assert "0 of 1 run" in plain
     stages = "starting|parcellate|clean|connectivity|communities|flexibility|surrogates|write"
     assert re.search(rf"sub-03_task-rest[^│]*│ ({stages})", plain)
     last = " ".join(plain.strip().splitlines()[-3:])

@@ -675,7 +675,7 @@ def test_a_dry_run_lists_and_writes_nothing(study, tmp_path):
     call = participant(study, tmp_path / "out", "--dry-run", "--participant-label", "02")
     assert call.code == 0
     assert "sub-02_task-rest_desc-confounds_timeseries.tsv" in call.out
-    assert call.out.splitlines()[-1] == "1 runs would be analysed, 0 cannot be, 0 files or runs left out"
+    assert call.out.splitlines()[-1] == "1 run would be analysed, 0 cannot be, 0 files or runs left out"
     assert not (tmp_path / "out").exists()
 
 

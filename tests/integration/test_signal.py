@@ -59,7 +59,7 @@ def test_options_reach_the_library(study, tmp_path):
 def test_fewer_dummy_scans_than_marked_are_noted(study, tmp_path):
     analyse(study, tmp_path, *PRIOR_ALONE, "--dummy-scans", "0")
     assert len(table(tmp_path, "stat-mean_timeseries")) == 150
-    assert "marks 1 volumes at the start as not in steady state; 0 were dropped" in " ".join(
+    assert "marks 1 volume at the start as not in steady state; none dropped" in " ".join(
         sidecar(tmp_path, "desc-prior_dynamics")["Warnings"]
     )
 

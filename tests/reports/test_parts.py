@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from bids_flex.reports import lights
 from bids_flex.reports.communities import _matched
 from bids_flex.reports.dynamics_figures import _spearman
-from bids_flex.reports.group_figures import DIFFERENT, EQUAL, OPEN, verdict
+from bids_flex.reports.group_figures import DIFFERENT, EQUAL, OPEN, draw_sensitivity, verdict
 from bids_flex.reports.group_results import Groups, find_models, groups_of
 from bids_flex.reports.methods import bibtex, cited, participant_methods, plain, references
 from bids_flex.reports.page import json_for_script, render
@@ -169,3 +170,44 @@ def test_what_a_template_lacks_is_an_error():
 
     with pytest.raises(UndefinedError):
         render("participant.html.j2", title="x")
+
+
+class _Model:
+    """A model whose primary contrast is asked in many further ways."""
+
+    primary = "prior"
+
+    def __init__(self, ways):
+        ones = {
+            "contrast": "a - b",
+            "effect_kind": "g",
+            "effect": 0.3,
+            "effect_low": 0.1,
+            "effect_high": 0.5,
+            "p_adj": 1,
+        }
+        self.tests = pd.DataFrame(
+            [{**ones, "family": "primary", "measure": name} for name in ("flexibility", "promiscuity")]
+        )
+        named = {0: "split_half_flexibility", 1: "promiscuity_rarefied"}
+        rows = [{**ones, "analysis": f"way {n}", "measure": named.get(n, "flexibility")} for n in range(ways)]
+        self.others = pd.DataFrame([*rows, {"analysis": "impossible", "reason": "motion is not known of everybody"}])
+
+    def table(self, name):
+        return self.tests if name == "tests" else self.others
+
+
+@pytest.mark.parametrize("ways", [2, 30])
+def test_every_sensitivity_analysis_has_a_row_of_its_own(ways):
+    """The last rows lay on the axis or were cut, rows side by side were not level, and split halves had no point."""
+    with styled():
+        figure, told = draw_sensitivity(_Model(ways))
+        figure.canvas.draw()
+    left, right = figure.axes
+    assert left.get_ylim() == right.get_ylim() == (ways + 0.5, -0.5)
+    assert [one.get_text() for one in left.get_yticklabels()] == ["primary", *(f"way {n}" for n in range(ways))]
+    boxes = [one.get_window_extent() for one in left.get_yticklabels()]
+    assert all(upper.y0 > lower.y1 for upper, lower in pairwise(boxes)), "labels overlap"
+    drawn = [{int(line.get_ydata()[0]) for line in axes.lines if len(line.get_ydata()) == 1} for axes in figure.axes]
+    assert drawn == [{0, 1, *range(3, ways + 1)}, {0, 2}]
+    assert told.endswith("Without a test, for the reason in the table: impossible.")

@@ -128,7 +128,7 @@ def test_rows_that_will_be_dropped_may_lack_values():
         select_confounds(confounds, {}, load_strategy("24P+2P"), "f.tsv", 0.01)
     found = select_confounds(confounds, {}, load_strategy("24P+2P"), "f.tsv", 0.01, skip=3)
     assert found.notna().all().all()
-    with pytest.raises(RunError, match=r"f\.tsv has 1 rows, 0 of them"):
+    with pytest.raises(RunError, match=r"f\.tsv has 1 row, 0 of them"):
         select_confounds(confounds[:1], {}, load_strategy("24P+2P"), "f.tsv", 0.01)
 
 

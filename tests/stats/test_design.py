@@ -74,10 +74,11 @@ def test_who_lacks_a_value_is_left_out_with_the_column_named():
 @pytest.mark.parametrize(
     ("change", "covariates", "error", "told"),
     [
-        ({}, ["weight"], UsageError, "no column weight; there are participant_id, drug"),
+        ({}, ["weight"], UsageError, "no column weight: there are participant_id, drug"),
         ({}, ["age", "age"], UsageError, "column age is named twice"),
         ({"drug": "user"}, [], DatasetFileError, r"column drug has one level or none among the 30 people .*\(user\)"),
         ({"drug": None}, [], DatasetFileError, r"among the 0 people .*\(nobody\)"),
+        ({"drug": np.arange(30.0)}, [], DatasetFileError, "column drug has another value for each of the 30"),
         ({"age": "40"}, ["age"], DatasetFileError, "covariate age is the same for everybody"),
         ({"age": ["old", *["40"] * 29]}, ["age"], DatasetFileError, r"column age holds numbers and text \('old'\)"),
         ({"half": np.arange(30.0), "double": np.arange(30.0) * 2}, ["half", "double"], DatasetFileError,

@@ -364,3 +364,17 @@ def test_impossible_outcomes_are_refused(outcomes, error, told):
 
 def test_columns_are_those_that_are_described():
     assert list(fit(people(), "drug").tests.columns) == list(stats.TEST_COLUMNS)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("groups", "covariates", "kind"), [("aab", [], "ols"), ("aabb", ["age"], "hc3")])
+def test_one_residual_degree_of_freedom_has_a_test_but_no_g_and_says_why(groups, covariates, kind):
+    """The table said g = 0 from 0 to 0, no p of equivalence, and nothing in ``reason``."""
+    table = people().iloc[: len(groups)].assign(group=list(groups))
+    found = fit(table, "group", covariates, statistic=kind).tests.iloc[0]
+    assert found["df2"] == 1
+    assert np.isfinite([found["estimate"], found["statistic"], found["p"], found["p_perm"]]).all()
+    without = ["effect", "effect_low", "effect_high", "effect_low_90", "effect_high_90"]
+    without += ["tost_p", "tost_low", "tost_high", "tost_power"]
+    assert found[without].isna().all()
+    assert found["reason"].startswith("1 residual degree of freedom: g and its equivalence test are not defined")

@@ -96,7 +96,25 @@ def test_a_statistic_that_is_none_is_refused():
         stats.fit_contrast(y, x, PAIR, "OLS")
 
 
-@pytest.mark.parametrize("df", [1, 3, 50])
+def test_one_residual_degree_of_freedom_has_no_g():
+    """Gamma(0) is infinite, so the formula of J gave 0: two groups that differ by 5 sd had a g of 0."""
+    assert np.isnan(stats.small_sample_correction(1))
+    assert all(np.isnan(value) for value in stats.hedges_g(5.0, 1.0, 1.5, 1))
+    # Gamma(1) / (sqrt(1) Gamma(1/2)): the first that there is
+    assert stats.small_sample_correction(2) == pytest.approx(1 / np.sqrt(np.pi), rel=1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+def test_who_determines_a_mean_alone_has_no_hc3():
+    """Two people beside one: 0 / 0 up to rounding passed for a standard error, with a warning on the terminal."""
+    design = np.array([[1.0, 0], [1, 0], [0, 1]])
+    told = stats.fit_contrast([0.1, 0.3, 0.7], design, [1, -1], "hc3")
+    assert np.isnan([told.se[0], told.statistic[0], told.p[0]]).all()
+    several = stats.fit_contrast([0.1, 0.3, 0.7], design, np.eye(2), "hc3")
+    assert np.isnan([several.statistic[0], several.p[0]]).all()
+
+
+@pytest.mark.parametrize("df", [2, 3, 50])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_effects_of_all_but_perfect_fits_have_limits_in_proportion(df, sign):
     """Far out an interval grows with t alone: ten times t, ten times the limits; scipy's search never ends there."""

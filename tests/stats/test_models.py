@@ -231,13 +231,18 @@ def test_no_contrast_is_no_model():
 @pytest.mark.parametrize(
     ("path", "value", "change", "told"),
     [
-        ("Nodes.0.Model.X", ["drug.*", "weight"], {}, "no variable weight; there are"),
-        ("Nodes.0.Model.X", ["drug.placebo", "age"], {}, "no variable drug.placebo; there are drug, drug.control"),
+        ("Nodes.0.Model.X", ["drug.*", "weight"], {}, "no variable weight: there are"),
+        ("Nodes.0.Model.X", ["drug.placebo", "age"], {}, "no variable drug.placebo: there are drug, drug.control"),
         ("Nodes.0.Model.X", ["drug", "age"], {}, r"column drug holds text \('user'\).*named by its levels"),
         ("Nodes.0.Model.X", [1, "drug.*", "age"], {}, "column drug.user is explained by 1, drug.control, drug.nonuser"),
         ("Nodes.0.Contrasts.0.ConditionList", ["drug.user", "site", "age"], {}, "names site, which X does not hold"),
         ("Nodes.0.Contrasts.0.Weights", [0, 0, 0], {}, "all 0 or repeat"),
-        ("Nodes.0.Transformations.Instructions", [{"Name": "Factor", "Input": ["drog"]}], {}, "no variable drog"),
+        (
+            "Nodes.0.Transformations.Instructions",
+            [{"Name": "Factor", "Input": ["drog"]}],
+            {},
+            "no variable drog: did you mean drug.? there are",
+        ),
         ("Name", "study", {"age": ["old", *range(35)]}, r"column age holds numbers and text \('old'\)"),
         ("Name", "study", {"age": 40}, "covariate age is the same for everybody"),
         ("Name", "study", {"age": np.nan}, "nobody has values in all of drug, age"),

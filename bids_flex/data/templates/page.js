@@ -22,7 +22,7 @@ for (const part of document.querySelectorAll(".sortable")) {
       row.hidden = !row.textContent.toLowerCase().includes(wanted);
       shown += row.hidden ? 0 : 1;
     }
-    part.querySelector(".count").textContent = `${shown} of ${body.rows.length} rows`;
+    part.querySelector(".count").textContent = `${shown} of ${body.rows.length} row${body.rows.length === 1 ? "" : "s"}`;
   });
   part.querySelector(".download")?.addEventListener("click", (event) => {
     const rows = [[...heads].map((head) => head.textContent.trim())];
