@@ -19,6 +19,9 @@ Statistic = Literal["hc3", "ols"]
 ALONE = 1e-10
 """A row with less than this left of its own residual determines a parameter alone."""
 
+ROUNDING = 1e-13
+"""Of the largest value: what is smaller is no residual."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tested:
@@ -31,7 +34,8 @@ class Tested:
     se : ndarray, shape (m,)
         Its standard error; NaN for a contrast of several rows.
     statistic : ndarray, shape (m,)
-        t, or F for a contrast of several rows.
+        t, or F for a contrast of several rows. Where nothing varies among those that are compared, t is infinite, or NaN
+        when they do not differ either.
     p : ndarray, shape (m,)
         Two-sided, from the t or F distribution.
     df1, df2 : int
@@ -117,8 +121,9 @@ def fit_contrast(y: ArrayLike, design: ArrayLike, contrast: ArrayLike, statistic
     covariance = contrast_covariance(outcomes, matrix, weights, statistic)
     if np.ndim(contrast) == 1:
         se = np.sqrt(covariance[:, 0, 0])
+        told = np.where(np.abs(estimate[0]) > ROUNDING * np.abs(outcomes).max(axis=0), estimate[0], 0.0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            t = estimate[0] / se
+            t = told / se
         return Tested(estimate[0], se, t, 2 * stats.t.sf(np.abs(t), df2), 1, df2)
     f = wald(estimate, covariance)
     nothing = np.full(outcomes.shape[1], np.nan)
@@ -128,7 +133,7 @@ def fit_contrast(y: ArrayLike, design: ArrayLike, contrast: ArrayLike, statistic
 def contrast_covariance(outcomes: Floats, matrix: Floats, weights: Floats, statistic: Statistic) -> Floats:
     """Estimate the covariance of contrasts ``weights @ y``; shape (m, k, k)."""
     basis = np.linalg.qr(matrix)[0]
-    residual = outcomes - basis @ (basis.T @ outcomes)
+    residual = residuals(outcomes, basis)
     if statistic == "ols":
         variance = (residual**2).sum(axis=0) / (len(matrix) - matrix.shape[1])
         return np.asarray(variance[:, None, None] * (weights @ weights.T))
@@ -136,6 +141,13 @@ def contrast_covariance(outcomes: Floats, matrix: Floats, weights: Floats, stati
     # whoever determines a parameter alone has no residual: 0 / 0 up to rounding, which would pass for a number
     scaled = residual / np.where(kept > ALONE, kept, np.nan)[:, None]
     return np.asarray(np.einsum("kn,nm,ln->mkl", weights, scaled**2, weights, optimize=True))
+
+
+def residuals(outcomes: Floats, basis: Floats) -> Floats:
+    """Give what an orthonormal basis (n, p) leaves of outcomes (n, m); 0 where that is their rounding alone."""
+    left = outcomes - basis @ (basis.T @ outcomes)
+    # whose groups are all alike would else have a variance of 1e-32, and a t that no two machines agree on
+    return np.asarray(np.where(np.abs(left) > ROUNDING * np.abs(outcomes).max(axis=0), left, 0.0))
 
 
 def wald(estimate: Floats, covariance: Floats) -> Floats:

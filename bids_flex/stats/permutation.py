@@ -29,6 +29,9 @@ Rearrange = Literal["permute", "flip"]
 CHUNK_VALUES = 1_000_000
 """Sums that are held at once by a thread: what fits its cache matters more than the call's cost."""
 
+CEILING = 1e6
+"""Statistics beyond this are infinite up to rounding, and tie with each other."""
+
 TIE = 1e-10
 """Statistics that differ by less, relatively or (near 0) absolutely, count as equal."""
 
@@ -143,7 +146,9 @@ def freedman_lane(
         residual = reduced_residuals(outcomes, matrix, weights)
         plan = _plan(matrix, weights, residual, statistic)
         observed = fit_contrast(outcomes, matrix, weights, statistic)
-        reached = _count(plan, residual, np.abs(observed.statistic), members, places, signs, threads)
+        reached = _count(
+            plan, residual, np.minimum(np.abs(observed.statistic), CEILING), members, places, signs, threads
+        )
         lost = np.isnan(residual[0]) | np.isnan(observed.statistic)
         p, p_max = (np.where(lost, np.nan, one / len(places)) for one in reached)
         rows.append((np.where(lost, np.nan, observed.statistic), np.where(lost, np.nan, observed.p), p, p_max))

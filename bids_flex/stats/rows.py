@@ -8,7 +8,7 @@ import numpy as np
 
 from bids_flex.stats.effects import hedges_g, partial_eta_squared, small_sample_correction
 from bids_flex.stats.evidence import bic_bayes_factor, jzs_bayes_factor, tost_g
-from bids_flex.stats.linear import fit_contrast
+from bids_flex.stats.linear import fit_contrast, residuals
 from bids_flex.words import counted
 
 if TYPE_CHECKING:
@@ -81,6 +81,11 @@ NO_EFFECT = (
 )
 """Why a t test has no effect size."""
 
+NO_SPREAD = (
+    "nothing varies among the people that this contrast compares: no standard error, and p by permutation at most"
+)
+"""Why a contrast has no statistic."""
+
 
 def why_untestable(values: Floats, matrix: Floats, design: ModelDesign, statistic: str) -> str:
     """Say why an outcome cannot be tested among the people who have it, if so."""
@@ -118,7 +123,7 @@ def contrast_rows(
     """Describe every contrast of every outcome; ``place`` is the outcome's column in ``y`` (n, m)."""
     inverse = np.linalg.pinv(matrix)
     df = len(matrix) - matrix.shape[1]
-    mse = ((y - matrix @ (inverse @ y)) ** 2).sum(axis=0) / df
+    mse = (residuals(y, np.linalg.qr(matrix)[0]) ** 2).sum(axis=0) / df
     for number, (name, weights) in enumerate(design.contrasts.items()):
         robust, plain = (fit_contrast(y, matrix, weights, kind) for kind in ("hc3", "ols"))
         chosen = robust if settings.statistic == "hc3" else plain
@@ -135,6 +140,8 @@ def contrast_rows(
                 row |= _difference(plain, robust.se[place], place, float(mse[place]), spread, settings)
                 row["effect_unadjusted"] = without[place]
                 row |= {"reason": NO_EFFECT} if df == 1 else {}
+            if not np.isfinite(chosen.statistic[place]):
+                row["reason"] = NO_SPREAD
             yield row
 
 
@@ -222,6 +229,6 @@ def _unadjusted(y: Floats, matrix: Floats, design: ModelDesign, weights: Floats)
     inverse = np.linalg.pinv(reduced)
     row = np.append(weights[own], np.zeros(reduced.shape[1] - len(own))) @ inverse
     df = len(matrix) - reduced.shape[1]
-    mse = ((y - reduced @ (inverse @ y)) ** 2).sum(axis=0) / df
+    mse = (residuals(y, np.linalg.qr(reduced)[0]) ** 2).sum(axis=0) / df
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(small_sample_correction(df) * (row @ y) / np.sqrt(mse))

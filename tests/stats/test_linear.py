@@ -124,3 +124,19 @@ def test_effects_of_all_but_perfect_fits_have_limits_in_proportion(df, sign):
     assert np.allclose(np.array(far) / 10, near, rtol=5e-3)
     steep = stats.partial_eta_squared(1e12, 2, df + 5)
     assert 0.99 < steep.low <= steep.size <= steep.high <= 1
+
+
+def test_groups_without_spread_have_no_variance_whatever_rounding_leaves():
+    # thirds are no binary numbers: what is left of them is about 1e-17
+    y = np.array([1 / 3, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 2 / 3, 0.1, 0.7, 0.3])
+    design = np.kron(np.eye(3), np.ones((3, 1)))
+    squares = (0.8 / 3) ** 2 + (1 / 3) ** 2 + (0.2 / 3) ** 2
+    pair = stats.fit_contrast(y, design, [-1, 1, 0], "hc3")
+    assert (pair.estimate[0], pair.se[0], pair.statistic[0]) == (pytest.approx(1 / 3), 0, np.inf)
+    # of these two, only the third group varies: residuals over 1 - 1/3, weighted by 1/3
+    other = stats.fit_contrast(y, design, [-1, 0, 1], "hc3")
+    assert other.se[0] == pytest.approx(np.sqrt(squares) / 2)
+    plain = stats.fit_contrast(y, design, [-1, 1, 0], "ols")
+    assert plain.se[0] == pytest.approx(np.sqrt(squares / 6 * 2 / 3))
+    alike = stats.fit_contrast(np.append([1 / 3] * 6, y[6:]), design, [-1, 1, 0], "hc3")
+    assert np.isnan(alike.statistic[0])
