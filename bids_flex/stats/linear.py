@@ -34,8 +34,8 @@ class Tested:
     se : ndarray, shape (m,)
         Its standard error; NaN for a contrast of several rows.
     statistic : ndarray, shape (m,)
-        t, or F for a contrast of several rows. Where nothing varies among those that are compared, t is infinite, or NaN
-        when they do not differ either.
+        t, or F for a contrast of several rows. Where nothing varies among those that are compared, t is infinite, or
+        NaN when they do not differ either.
     p : ndarray, shape (m,)
         Two-sided, from the t or F distribution.
     df1, df2 : int
