@@ -7,6 +7,7 @@ several machines (``--piece 1/4``). A bank that another version, or other settin
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -215,8 +216,9 @@ def open_bank(folder: Path, sizes: Sizes) -> None:
 def read_bank(folder: Path) -> pd.DataFrame:
     """Read all people; the last line of an interrupted piece may be torn, and does not count."""
     rows = []
-    for path in sorted(folder.glob("people-*.jsonl")):
-        for line in path.read_text().splitlines():
+    for path in sorted(folder.glob("people-*.jsonl*")):
+        text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
+        for line in text.splitlines():
             try:
                 rows.append(json.loads(line))
             except ValueError:
@@ -227,6 +229,14 @@ def read_bank(folder: Path) -> pd.DataFrame:
     # a person with surrogates may have been measured without them before
     last = table.sort_values("surrogates").drop_duplicates(["cell", "number"], keep="last")
     return last.sort_values(["cell", "number"], ignore_index=True)
+
+
+def pack(bank: Path, table: pd.DataFrame, folder: Path) -> None:
+    """Keep a bank as one small file, which others can check and go on from; the same people give the same bytes."""
+    folder.mkdir(exist_ok=True)
+    lines = [json.dumps(row.dropna().to_dict()) for _, row in table.astype(object).iterrows()]
+    (folder / "people-packed.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
+    (folder / "bank.json").write_bytes((bank / "bank.json").read_bytes())
 
 
 def fill(folder: Path, sizes: Sizes, cells: list[Condition], piece: tuple[int, int]) -> None:
@@ -242,8 +252,9 @@ def fill(folder: Path, sizes: Sizes, cells: list[Condition], piece: tuple[int, i
             for cell in cells:
                 wanted = number < sizes.held
                 if number % piece[1] == piece[0] - 1 and done.get((cell.name, number), -1) < wanted:
-                    told = {"cell": cell.name, "number": number, "surrogates": int(wanted)}
-                    file.write(json.dumps(told | person(cell, number, sizes)) + "\n")
+                    told: dict[str, object] = {"cell": cell.name, "number": number, "surrogates": int(wanted)}
+                    told |= {name: float(f"{value:.6g}") for name, value in person(cell, number, sizes).items()}
+                    file.write(json.dumps(told) + "\n")
                     file.flush()
 
 

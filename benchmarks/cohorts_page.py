@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from bank import MINUTES, read_bank
+from bank import MINUTES, pack, read_bank
 from cohorts import EFFECTS, GLOBAL, GLOBAL_HELD, HELD, NEAR, OBSERVED, SPREAD, UNEQUAL, Bank, agreement, asked, shares
 
 if TYPE_CHECKING:
@@ -177,6 +177,7 @@ def main() -> None:
         raise SystemExit(f"{given.bank} has no cell with {2 * NEAR} people who have surrogates: fill it first")
     folder = given.page.parent
     draw(found, agreed, folder)
+    pack(given.bank, table, folder / "bank")
     found.round(4).to_csv(folder / "cohorts.tsv", sep="\t", index=False)
     agreed.round(4).to_csv(folder / "reliability.tsv", sep="\t", index=False)
     words = given.page.read_text().partition(MARK)[0] if given.page.exists() else "# Cohorts\n"

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,18 @@ def test_a_bank_goes_on_where_it_was_interrupted_and_in_pieces(tmp_path):
     again = bank.read_bank(tmp_path / "whole")
     assert again["number"].tolist() == [0, 1, 2]
     assert again["prior F"].tolist() == [one["prior F"] for one in whole]
+
+
+def test_a_packed_bank_is_the_same_people_and_can_be_gone_on_from(tmp_path):
+    bank.fill(tmp_path / "whole", SIZES, CELLS, (1, 1))
+    whole = bank.read_bank(tmp_path / "whole")
+    for folder in ("packed", "again"):
+        bank.pack(tmp_path / "whole", whole, tmp_path / folder)
+    name = "people-packed.jsonl.gz"
+    assert (tmp_path / "packed" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    pd.testing.assert_frame_equal(bank.read_bank(tmp_path / "packed"), whole)
+    bank.fill(tmp_path / "packed", bank.Sizes(**{**asdict(SIZES), "people": 4}), CELLS, (1, 1))
+    assert [one["number"] for one in lines(tmp_path / "packed")] == [3]
 
 
 def test_a_bank_of_another_version_is_refused(tmp_path, monkeypatch):
