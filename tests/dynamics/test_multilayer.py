@@ -358,7 +358,7 @@ def test_windows_without_positive_weights_are_judged_by_their_negative_ones():
     fc[1] = -0.5
     fc[:, range(4), range(4)] = 0
     model = d.modularity(fc)
-    assert model.warnings == ("1 windows have no positive weight; the first is window 1",)
+    assert model.warnings == ("1 window has no positive weight; the first is window 1",)
     np.testing.assert_allclose(model.two_m, [6.0, 6.0])
     np.testing.assert_allclose(model.b[1], -(0.5 * (1 - np.eye(4)) - 1.5 * 1.5 / 6.0))
 

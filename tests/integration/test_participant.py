@@ -634,7 +634,7 @@ def test_an_atlas_without_networks_is_refused_before_any_run(study, tmp_path):
     table.drop(index=0).to_csv(tmp_path / "plain.tsv", sep="\t", index=False)
     call = bids_flex(study.root, tmp_path / "out", "participant", "--atlas", copy, *LEAN)
     assert call.code == 65
-    assert "does not describe plain.nii.gz: 1 labels without a row (1)" in call.err
+    assert "does not describe plain.nii.gz: 1 label without a row (1)" in call.err
 
 
 def test_a_logged_configuration_repeats_its_call(study, tmp_path):

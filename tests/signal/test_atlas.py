@@ -53,8 +53,8 @@ def test_the_space_comes_from_argument_name_or_sidecar(tmp_path):
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        ("index\tlabel\n1\ta\n2\tb\n", r"1 labels without a row \(7\)"),
-        (TABLE + "9\tnine\tVis\n", r"1 rows without voxels \(index 9\)"),
+        ("index\tlabel\n1\ta\n2\tb\n", r"1 label without a row \(7\)"),
+        (TABLE + "9\tnine\tVis\n", r"1 row without voxels \(index 9\)"),
         ("index\tlabel\n1\ta\n2\ta\n7\tc\n", "column 'label' names a more than once"),
         ("index\tlabel\n1\ta\n1\tb\n7\tc\n", "column 'index' names 1 more than once"),
         ("label\na\n", "a column 'index' of whole numbers is needed"),

@@ -180,7 +180,7 @@ def test_files_that_are_something_else(tmp_path, atlas):
 def test_a_table_must_describe_the_file(tmp_path, atlas):
     table = tmp_path / "t.tsv"
     table.write_text("index\tlabel\n1\ta\n2\tb\n")
-    with pytest.raises(DatasetFileError, match=r"1 labels without a row \(3\)"):
+    with pytest.raises(DatasetFileError, match=r"1 label without a row \(3\)"):
         load_atlas(str(atlas.image), table=table)
     axis = brain()
     twice = write_labels(tmp_path / "twice.dlabel.nii", axis, label_values(axis), {0: "?", 1: "a", 2: "a", 3: "b"})

@@ -174,7 +174,7 @@ def test_series_that_do_not_fit_the_atlas(tmp_path):
     # readers would take the first values for names of rows, or fill up what is not there
     with pytest.raises(RunError, match=r"x\.tsv: line 2 has 3 values, the first line has 2 names"):
         table("a\tb\n1\t2\t3\n4\t5\t6\n")
-    with pytest.raises(RunError, match=r"x\.tsv: line 3 has 1 values, the first line has 2 values: correct it"):
+    with pytest.raises(RunError, match=r"x\.tsv: line 3 has 1 value, the first line has 2 values: correct it"):
         table("1.5\t1.5\n1\t2\n3\n")
     with pytest.raises(RunError, match=r"x\.tsv holds NUL bytes"):
         table("a\tb\n1\t2\0\n")
