@@ -63,7 +63,7 @@ class Seen:
         self.page.on("request", lambda one: self.requests.append(one.url))
         self.page.on("console", lambda one: self.errors.append(one.text) if one.type == "error" else None)
         self.page.on("pageerror", lambda one: self.errors.append(str(one)))
-        self.page.goto(path.as_uri())
+        self.page.goto(path.as_uri(), timeout=120_000)  # a slow machine is no fault of the page
 
 
 def processes_with(variable):
