@@ -308,8 +308,9 @@ def _multilayer_notes(science: Science, _: Iterable[str]) -> tuple[str, ...]:
     settings = science.multilayer
     baseline = (
         "Flexibility of the multilayer engine is well above zero without any switching too: its excess over surrogates "
-        "is what switching adds. It saturates beyond one switch a minute, shrinks with noise, and told simulated people "
-        "of up to 30 minutes not apart (ICC about 0): it says of a run or a group whether there is more than noise."
+        "is what switching adds. It saturates beyond one switch a minute, shrinks with noise, and told simulated "
+        "people of up to 30 minutes not apart (ICC about 0): it says of a run or a group whether there is more than "
+        "noise."
     )
     left_out = "The modularity null ng leaves negative weights out."
     return (baseline, left_out) if settings.modularity_null == "ng" else (baseline,)
