@@ -134,8 +134,7 @@ def tested(ask: Ask, bank: Bank, rng: np.random.Generator) -> stats.Tested:
     y, fd = values[:, :-1], values[:, -1]
     if ask.test == "medication":
         x = (medication[:, None] == np.array(["nonuser", "user", "control"])).astype(float)
-        contrast = np.zeros(3)
-        contrast[:3] = PAIR
+        contrast = PAIR
     else:
         x = (diagnosis[:, None] == np.array(["mdd", "anxiety", "comorbid", "control"])).astype(float)
         x = np.column_stack([x, user - user.mean()])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import study_page
 from bank import MINUTES, pack, read_bank
 from cohorts import EFFECTS, GLOBAL, GLOBAL_HELD, HELD, NEAR, OBSERVED, SPREAD, UNEQUAL, Bank, agreement, asked, shares
 
@@ -108,8 +109,7 @@ def markdown(table: pd.DataFrame, rows: Sequence[str], column: str, value: str =
         index=list(rows), columns=column, values="cell", aggfunc="first", sort=False
     )
     wide = wide.fillna("n/a").reset_index()
-    lines = [f"| {' | '.join(map(str, wide.columns))} |", "|---" * len(wide.columns) + "|"]
-    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in wide.itertuples(index=False))])
+    return study_page.markdown(wide.rename(columns=str))
 
 
 def false_positives(found: pd.DataFrame, test: str) -> str:
@@ -149,9 +149,7 @@ def page(found: pd.DataFrame, agreed: pd.DataFrame, table: pd.DataFrame, words: 
             markdown(found[found["effect"] > 0], ["effect", "outcome"], "minutes"),
             "## Intervals",
             f"The share of 95 % intervals of users against non-users that hold the true difference. {made}",
-            markdown(
-                equal.query("test == 'medication' and unequal == 'equal'"), ["effect", "outcome"], "minutes", "covered"
-            ),
+            markdown(equal, ["effect", "outcome"], "minutes", "covered"),
             "## Reliability",
             f"![Reliability](reliability.svg)\n\n{made}",
             markdown(agreed, ["outcome"], "minutes", "icc"),

@@ -263,7 +263,7 @@ def add_surrogates(parser: argparse.ArgumentParser) -> None:
         dest="science.split_half",
         action="store_true",
         help="follow either half of each region's voxels with the prior engine too, and count the changes that both "
-        "tell: noise of voxels cannot make them",
+        "tell: noise of voxels hardly makes them",
     )
     group.add_argument(
         "--random-seed",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_flex.cohort.people import few
 from bids_flex.words import counted
 
 if TYPE_CHECKING:
@@ -23,33 +24,28 @@ def warnings_of(runs: Runs, rows: pd.DataFrame) -> tuple[str, ...]:
         lacking = [_name(runs, number) for number, one in enumerate(listed) if one is None]
         if lacking:
             many = counted(len(lacking), "run")
-            told.append(f"{engine} has no results of {many} ({_few(lacking)}): its measures are n/a there.")
+            told.append(f"{engine} has no results of {many} ({few(lacking)}): its measures are n/a there.")
         none = [_name(runs, i) for i, one in enumerate(listed) if one is not None and one.pairs == 0]
         if none:
             many = counted(len(none), "run")
-            told.append(f"{engine} has no valid pair of windows in {many} ({_few(none)}), not counted there.")
+            told.append(f"{engine} has no valid pair of windows in {many} ({few(none)}), not counted there.")
     tasks = sorted({part for key in runs.keys for part in key[2].split("_") if part.startswith("task-")})
     if len(tasks) > 1:
         told.append(f"Runs are of several tasks ({', '.join(tasks)}), which are averaged.")
     if unequal := _unequal_labels(runs):
         told.append(
             "Promiscuity of multilayer is an average of runs with unequal numbers of windows, on which it depends: "
-            f"{_few(unequal)}."
+            f"{few(unequal)}."
         )
     unknown = rows.loc[~np.isfinite(rows["mean_fd"]), "participant_id"].tolist()
     if unknown:
-        told.append(f"Motion is not known of {counted(len(unknown), 'participant')} ({_few(unknown)}).")
+        told.append(f"Motion is not known of {counted(len(unknown), 'participant')} ({few(unknown)}).")
     return (*told, *_minutes(rows))
 
 
 def _name(runs: Runs, number: int) -> str:
     participant, session, run = runs.keys[number]
     return "_".join(part for part in (participant, f"ses-{session}" if session else "", run) if part)
-
-
-def _few(names: list[str]) -> str:
-    """Name three, and count the others."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _unequal_labels(runs: Runs) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,8 +16,9 @@ EXCESS = "excess of multilayer"
 def readings(tests: pd.DataFrame, sensitivity: pd.DataFrame, quality: pd.DataFrame) -> list[str]:
     """Say for every contrast of whole-brain ``prior`` flexibility which readings the data allow.
 
-    Raw flexibility of ``prior`` rises with switching and with any noise. Split-half flexibility is blind to noise that
-    the halves of a region do not share; excess of ``multilayer`` is zero without switching. Neither finds everything.
+    Raw flexibility of ``prior`` rises with switching and with any noise. Split-half flexibility and excess of
+    ``multilayer`` rise with switching and fall with noise that the halves of a region do not share: what differs in the
+    same direction is none of that noise. Neither finds everything.
 
     Parameters
     ----------
@@ -45,7 +47,13 @@ def _reading(p: float, estimate: float, contrast: str, sensitivity: pd.DataFrame
     noise = (
         f" Groups also differ in {', '.join(unequal)}, which can make such a difference by itself." if unequal else ""
     )
-    if halves:
+    if math.isnan(estimate):
+        # unequal noise makes raw and split-half flexibility of the groups differ, in opposite directions
+        told = (
+            "prior flexibility differs among the groups; what tells switching from noise is the direction, which only "
+            "the contrasts of two groups have."
+        )
+    elif halves:
         told = (
             "prior flexibility differs, and so do the changes that both halves of the regions tell: noise of single "
             "voxels is not the reason; switching, or noise that the halves share, such as motion, can be."
@@ -81,6 +89,4 @@ def _confirmed(sensitivity: pd.DataFrame, analysis: str, contrast: str, estimate
     if here.empty:
         return None
     row = here.iloc[0]
-    # an omnibus has no direction
-    along = row["test"] == "F" or row["estimate"] * estimate > 0
-    return bool(row["p_perm"] < LEVEL and along)
+    return bool(row["p_perm"] < LEVEL and row["estimate"] * estimate > 0)

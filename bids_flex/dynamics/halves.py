@@ -1,4 +1,4 @@
-"""Changes that both halves of a region's voxels tell: noise of single voxels cannot make them."""
+"""Changes that both halves of a region's voxels tell: noise of single voxels hardly makes them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bids_flex.stats.effects import hedges_g, partial_eta_squared, small_sample_correction
 from bids_flex.stats.evidence import bic_bayes_factor, jzs_bayes_factor, tost_g
-from bids_flex.stats.linear import fit_contrast, residuals
+from bids_flex.stats.linear import ALONE, fit_contrast, residuals
 from bids_flex.words import counted
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _wrong_with(matrix: Floats, design: ModelDesign, statistic: str) -> str:
     if np.linalg.matrix_rank(matrix) < matrix.shape[1]:
         return "covariates repeat each other among the people with a value"
     leverage = (np.linalg.qr(matrix)[0] ** 2).sum(axis=1)
-    alone = np.flatnonzero(leverage > 1 - 1e-10)
+    alone = np.flatnonzero(leverage > 1 - ALONE)
     if alone.size and statistic == "hc3":
         single = (matrix != 0).sum(axis=0) == 1
         names = [name for name, column in zip(design.columns, matrix.T, strict=True) if column[alone].any()]

@@ -168,8 +168,9 @@ def _prior_notes(science: Science, confounds: Iterable[str]) -> tuple[str, ...]:
         "effect sizes of that study are not public."
     )
     halves = (
-        "Split-half flexibility is blind to noise that the two halves of a region's voxels do not share. It loses "
-        "power as noise rises, and noise that they do share, such as motion, is not removed."
+        "Noise that the two halves of a region's voxels do not share hardly raises split-half flexibility, and lowers "
+        "it where regions switch: only a difference in the direction of raw flexibility confirms that. Noise that the "
+        "halves do share, such as motion, is not removed."
     )
     checks = (
         (True, noise),

@@ -51,6 +51,17 @@ def test_the_reading(p, halves, excess, said):
     assert "mean_fd" not in found
 
 
+def test_an_omnibus_has_no_direction_and_confirms_nothing():
+    # unequal noise alone makes all of these differ among groups (docs/validation/cohorts.md)
+    without = {"test": "F", "estimate": float("nan")}
+    (found,) = readings(
+        whole_brain(0.01).assign(**without), sensitivity((0.001, 1.0), (0.001, 1.0)).assign(**without), quality(0.01)
+    )
+    assert "only the contrasts of two groups have" in found
+    assert "both halves" not in found
+    assert found.endswith("Groups also differ in mean_fd, which can make such a difference by itself.")
+
+
 def test_unequal_motion_is_named():
     (found,) = readings(whole_brain(0.01), sensitivity((0.01, 1.0)), quality(0.01))
     assert found.endswith("Groups also differ in mean_fd, which can make such a difference by itself.")
