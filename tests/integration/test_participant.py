@@ -131,7 +131,7 @@ def test_split_halves_add_a_measure_and_change_no_other(study, tmp_path):
         assert values["split_half_flexibility"] == pytest.approx(of_network[network], abs=1e-9)
     assert told["Settings"]["split_half"] is True
     assert "Halves" in told["Seeds"]
-    assert any("blind to noise" in text for text in told["Warnings"])
+    assert any("hardly raises split-half flexibility" in text for text in told["Warnings"])
     assert after["split_half_flexibility"].abs().sum() > 0
     assert told["split_half_flexibility"]["LongName"] == "Split-half flexibility"
 
