@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bids_flex.bids.companions import GREYORDINATES, find_confounds, run_entities, stated_tr
 from bids_flex.bids.headers import agreed_tr, check_images
 from bids_flex.bids.index import index_participants
-from bids_flex.bids.inputs import Run, Runs, Unusable, misnamed_folders, sorted_runs
+from bids_flex.bids.inputs import Run, Runs, Unusable, make_run, misnamed_folders, sorted_runs
 from bids_flex.bids.names import entities_of, join_entities
 from bids_flex.bids.roots import derivatives_root, list_participants
 from bids_flex.bids.selection import read_filter, read_space, why_not
@@ -81,19 +81,8 @@ def _choose(files: list[Path], selection: Selection) -> Path:
 def _complete(index: Index, bold: Path, bids_dir: Path) -> Run:
     """Find the confounds of a run and check its header."""
     check_images(bold)
-    confounds, described = find_confounds(index, bold)
+    confounds = find_confounds(index, bold)
     image, _, in_header = open_series(bold)
     tr_s, notes = agreed_tr(bold.name, stated_tr(index, bold, bids_dir), in_header)
-    entities = entities_of(bold)
-    kept = {key: label for key, label in entities.items() if key not in ("desc", "den")}
-    return Run(
-        entities=tuple(kept.items()),
-        bold=bold,
-        mask=bold,
-        confounds=confounds,
-        confounds_json=described,
-        root=index.root,
-        tr_s=tr_s,
-        volumes=int(image.shape[0]),
-        notes=notes,
-    )
+    header = (tr_s, int(image.shape[0]), notes)
+    return make_run(index.root, bold, bold, confounds, header, unnamed=("desc", "den"))

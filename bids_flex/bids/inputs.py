@@ -24,7 +24,7 @@ from bids_flex.bids.selection import choose_image, read_filter, read_space, why_
 from bids_flex.errors import NoMatchError, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from bids_flex.bids.index import Index
     from bids_flex.bids.selection import Filter
@@ -89,6 +89,34 @@ class Runs:
     usable: tuple[Run, ...]
     unusable: tuple[Unusable, ...]
     left_out: tuple[Unusable, ...] = ()
+
+
+def make_run(
+    root: Path,
+    bold: Path,
+    mask: Path,
+    confounds: tuple[Path, Path | None],
+    header: tuple[float, int, tuple[str, ...]],
+    unnamed: Container[str] = ("desc",),
+) -> Run:
+    """Bring a run's files and what its header says together.
+
+    Parameters
+    ----------
+    root : Path
+        The derivative data set.
+    bold, mask : Path
+        Images, or for both the greyordinates.
+    confounds : Path and (Path or None)
+        The table and its description.
+    header : float, int and tuple of str
+        Repetition time in seconds, volumes, notes.
+    unnamed : collection of str
+        Entities that do not tell runs apart.
+    """
+    kept = tuple((key, label) for key, label in entities_of(bold).items() if key not in unnamed)
+    (table, described), (tr_s, volumes, notes) = confounds, header
+    return Run(kept, bold, mask, table, described, root, tr_s, volumes, notes)
 
 
 def sorted_runs(usable: Iterable[Run], unusable: Iterable[Unusable], left_out: Iterable[Unusable]) -> Runs:
@@ -240,20 +268,8 @@ def _complete(index: Index, bold: Path, bids_dir: Path) -> Run:
     mask = find_one(index, entities, "the brain mask", ("_mask.nii", "_mask.nii.gz"), {"brain"}, ignored={"desc"})
     confounds, described = find_confounds(index, bold)
     require(mask)
-    stated = stated_tr(index, bold, bids_dir)
-    tr_s, volumes, notes = read_header(bold, stated)
-    kept = {key: label for key, label in entities.items() if key != "desc"}
-    return Run(
-        entities=tuple(kept.items()),
-        bold=bold,
-        mask=mask,
-        confounds=confounds,
-        confounds_json=described,
-        root=index.root,
-        tr_s=tr_s,
-        volumes=volumes,
-        notes=notes,
-    )
+    header = read_header(bold, stated_tr(index, bold, bids_dir))
+    return make_run(index.root, bold, mask, (confounds, described), header)
 
 
 def _nothing_matched(root: Path, seen: dict[str, set[str]], selection: Selection) -> str:

@@ -96,6 +96,13 @@ def struck(study: Study, out: Path, fault: Fault, *options: object) -> tuple[Cal
     return call, int.from_bytes(counter.read_bytes(), "little")
 
 
+def undisturbed_tree(study: Study, out: Path, *options: object) -> tuple[dict[str, bytes], int]:
+    """What the same call leaves when nothing strikes it, and how many writing operations it takes."""
+    call, operations = struck(study, out, Fault(out, "errno 5", at=NEVER), *options)
+    assert call.code == 0, call.err
+    return tree(out), operations
+
+
 def rerun(study: Study, out: Path, *options: object) -> Call:
     return end(start(study, out, *options))
 

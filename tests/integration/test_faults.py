@@ -17,7 +17,6 @@ from bids_flex.bids.check import check_outputs
 
 from .conftest import Study, make_study, status, tree
 from .faults import (
-    NEVER,
     TINY,
     Fault,
     end,
@@ -29,6 +28,7 @@ from .faults import (
     sound,
     start,
     struck,
+    undisturbed_tree,
     words,
 )
 
@@ -43,11 +43,7 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(tiny, tmp_path_factory):
-    """The tree, and how many writing operations made it."""
-    out = tmp_path_factory.mktemp("undisturbed") / "out"
-    call, operations = struck(tiny, out, Fault(out, "errno 5", at=NEVER))
-    assert call.code == 0, call.err
-    return tree(out), operations
+    return undisturbed_tree(tiny, tmp_path_factory.mktemp("undisturbed") / "out")
 
 
 def refused(study, out, undisturbed, fault):

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from .conftest import make_study, status, tree
-from .faults import NEVER, TINY, Fault, end, gone, recovers, start, struck
+from .conftest import make_study, status
+from .faults import TINY, Fault, end, gone, recovers, start, struck, undisturbed_tree
 
 ONE = ("--participant-label", "01", "--nprocs", "1")
 BEFORE_THE_LOG = 10
@@ -23,11 +23,7 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(tiny, tmp_path_factory):
-    """The tree, and how many writing operations made it."""
-    out = tmp_path_factory.mktemp("undisturbed") / "out"
-    call, operations = struck(tiny, out, Fault(out, "errno 5", at=NEVER), *ONE)
-    assert call.code == 0, call.err
-    return tree(out), operations
+    return undisturbed_tree(tiny, tmp_path_factory.mktemp("undisturbed") / "out", *ONE)
 
 
 def killed_at(study, out, undisturbed, at):

@@ -26,8 +26,7 @@ from bids_flex.signal import (
     temporal_snr,
 )
 
-MOTION = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
-FULL = ["", "_derivative1", "_power2", "_derivative1_power2"]
+from .columns import FULL, MOTION
 
 
 def table(volumes=200, seed=0):

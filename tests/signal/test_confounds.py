@@ -27,8 +27,7 @@ from bids_flex.signal import (
     strategy_names,
 )
 
-MOTION = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
-FULL = ["", "_derivative1", "_power2", "_derivative1_power2"]
+from .columns import FULL, MOTION
 
 
 def components(cumulative, mask, first=0, prefix="a"):
