@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,10 @@ from bids_flex.errors import BidsFlexError
 from bids_flex.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+PAUSE_S = 5.0
+"""Seconds without a word, at most, but for the time that a participant takes."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -60,6 +64,20 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _noting(written: list[str], participants: int) -> Callable[[str], None]:
+    """Note who is written, and say how far it is every few seconds: a long silence looks like a program that hangs."""
+    said = time.monotonic()
+
+    def note(label: str) -> None:
+        nonlocal said
+        written.append(label)
+        if (now := time.monotonic()) - said >= PAUSE_S:
+            said = now
+            print(f"bids_flex-simulate: {len(written)} of {participants} participants are written", file=sys.stderr)
+
+    return note
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Simulate a study and return the exit code."""
     given = vars(make_parser().parse_args(words))
@@ -71,7 +89,8 @@ def main(words: Sequence[str] | None = None) -> int:
         from bids_flex.simulate.settings import SimulationSettings
 
         written: list[str] = []
-        simulate_dataset(out, SimulationSettings(**given), force=force, report=written.append)
+        settings = SimulationSettings(**given)
+        simulate_dataset(out, settings, force=force, report=_noting(written, settings.participants))
     except BidsFlexError as error:
         print(f"bids_flex-simulate: error: {error}", file=sys.stderr)
         return error.exit_code

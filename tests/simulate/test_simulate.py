@@ -14,7 +14,7 @@ import pytest
 from nilearn.interfaces.fmriprep import load_confounds
 
 from bids_flex.errors import UsageError
-from bids_flex.simulate import NETWORKS, SimulationSettings, make_cohort, simulate_dataset, simulate_series
+from bids_flex.simulate import NETWORKS, SimulationSettings, cli, make_cohort, simulate_dataset, simulate_series
 from bids_flex.simulate.cli import main
 from bids_flex.simulate.layout import SETTINGS_FILE
 from bids_flex.simulate.scans import draw_motion, framewise_displacement
@@ -233,6 +233,15 @@ def test_a_second_call_changes_nothing_and_other_settings_are_refused(study, cap
     assert main([*words, "--seed", "4"]) == 2
     assert "seed was 3, now 4" in capsys.readouterr().err
     assert files(study) == before
+
+
+def test_it_says_how_far_it_is(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "PAUSE_S", 0.0)
+    small = ["--participants", "2", "--duration-s", "240", "--voxel-mm", "12", "--regions", "14"]
+    assert main([str(tmp_path / "study"), *small]) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [f"bids_flex-simulate: {number} of 2 participants are written" for number in (1, 2)]
+    assert said.out == f"2 simulated participants in {tmp_path / 'study'}\n"
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
