@@ -94,7 +94,7 @@ class InputSettings:
 
 @dataclass(frozen=True, slots=True)
 class DenoiseSettings:
-    """How a run is cleaned (METHODS: from BOLD to regional time series)."""
+    """How a run is cleaned."""
 
     strategy: str = "36P"
     high_pass_hz: float = 0.01

@@ -1,4 +1,4 @@
-"""What is tested: the primary family, and what is secondary or exploratory (METHODS: group statistics)."""
+"""What is tested: the primary family, and what is secondary or exploratory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a difference in flexibility of ``prior`` may mean: switching, or noise (METHODS: what the measures can tell)."""
+"""What a difference in flexibility of ``prior`` may mean: switching, or noise (docs/validation/noise.md)."""
 
 from __future__ import annotations
 

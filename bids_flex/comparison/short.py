@@ -31,7 +31,7 @@ def short_documents(asked: GroupSettings, cohort: Cohort, seed: int) -> list[dic
         contrasts = asked.contrasts if len(asked.groups) == 1 else _contrasts_of(column, asked, cohort)
         covariates = [name for name in asked.covariates if name != column]
         if asked.medication and asked.medication != column:
-            # METHODS, group statistics: believe the adjusted model; the marginal one stands beside it
+            # the adjusted model is the one to believe; the marginal one stands beside it
             found += diagnosis_models(
                 cohort.people, column, asked.medication, covariates, contrasts, cohort.categorical, settings
             )
