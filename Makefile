@@ -68,7 +68,7 @@ env: $(VENV)/.ready
 $(VENV)/.ready: requirements.lock pyproject.toml CMakeLists.txt $(wildcard bids_flex/dynamics/kernels/*)
 	@$(MAKE) --no-print-directory check
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the locked environment into $(VENV) ..."
+	@echo "Installing the locked environment into $(VENV): two to five minutes, 1.5 GB ..."
 	@# no dependencies are looked up: the lock names them all, and a newer coverage[toml] must not break it
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
