@@ -113,7 +113,7 @@ def _clouds(axes: Axes, values: Floats, members: NDArray[np.int64], names: Seque
         axes.boxplot(
             points,
             positions=[place],
-            vert=False,
+            orientation="horizontal",
             widths=0.14,
             showfliers=False,
             medianprops={"color": "black", "lw": 2},
