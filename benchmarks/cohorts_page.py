@@ -130,8 +130,9 @@ def page(found: pd.DataFrame, agreed: pd.DataFrame, table: pd.DataFrame, words: 
     held = int(table.groupby("cell")["surrogates"].sum().min()) if len(table) else 0
     equal = plain(found).query("test == 'medication' and unequal == 'equal'")
     made = "*Made by `make calibration`.*"
+    more = f" to {counts.max():,}" if counts.max() > counts.min() else ""
     size = (
-        f"{len(counts)} cells of {counts.min()} to {counts.max()} people, at least {held} of each with surrogates; "
+        f"{len(counts)} cells of {counts.min():,}{more} people, at least {held} of each with surrogates; "
         f"{cohorts:,} cohorts of 207 for each share. In brackets: 95 % intervals. Everything, with the lines left out "
         "here: [cohorts.tsv](cohorts.tsv) and [reliability.tsv](reliability.tsv)."
     )
