@@ -48,8 +48,8 @@ def draw_false(found: pd.DataFrame) -> Figure:
             whiskers(axes, at, here, "share", str(outcome))
         axes.axhline(0.05, color="0.6", lw=0.8)
         axes.set_xticks(range(len(UNEQUAL)), [name.replace(", ", ",\n") for name in UNEQUAL], fontsize=8)
-        axes.set(title=f"{test}, no effect", xlabel="what one group has more of", ylim=(0, 1))
-    panels[-1].legend(fontsize=7)
+        axes.set(title=f"{test}, no effect", xlabel="what one group has more of", ylim=(0, 1.03))
+    figure.legend(*panels[-1].get_legend_handles_labels(), fontsize=7, loc="outside right center")
     figure.supylabel("share of p < .05")
     return figure
 
@@ -65,8 +65,8 @@ def draw_power(found: pd.DataFrame) -> Figure:
         for outcome, one in here.groupby("outcome", sort=False):
             whiskers(axes, one["minutes"].to_numpy(), one, "share", str(outcome))
         axes.axhline(0.05, color="0.6", lw=0.8)
-        axes.set(title=f"effect {effect / SPREAD:g} sd", xlabel="minutes", ylim=(0, 1))
-    panels[0].legend(fontsize=7)
+        axes.set(title=f"effect {effect / SPREAD:g} sd", xlabel="minutes", ylim=(0, 1.03))
+    figure.legend(*panels[0].get_legend_handles_labels(), fontsize=7, loc="outside right center")
     figure.supylabel("power")
     return figure
 
@@ -80,8 +80,8 @@ def draw_reliability(found: pd.DataFrame) -> Figure:
     for outcome, here in plain(found).groupby("outcome", sort=False):
         whiskers(axes, here["minutes"].to_numpy(), here, "icc", str(outcome))
     axes.axhline(0, color="0.6", lw=0.8)
-    axes.set(xlabel="minutes", ylabel="ICC(1)", ylim=(-0.3, 1), xlim=(3, 42))
-    axes.legend(fontsize=7, loc="right")
+    axes.set(xlabel="minutes", ylabel="ICC(1)", ylim=(-0.2, 1.03))
+    figure.legend(fontsize=7, loc="outside right center")
     return figure
 
 
