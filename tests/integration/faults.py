@@ -114,15 +114,15 @@ def sound(out: Path) -> list[str]:
     return [fault for fault in check_outputs(out)[1] if not fault.endswith("is missing")]
 
 
-def recovers(study: Study, out: Path, undisturbed: dict[str, bytes], *options: object) -> None:
-    """Assert that every file that is there is whole, and that the same call again gives the undisturbed tree."""
+def recovered(study: Study, out: Path, undisturbed: dict[str, bytes], *options: object) -> dict[str, bytes]:
+    """Call again, and give the tree; every file that was there before that must have been whole."""
     assert sound(out) == []
     there = {name: content for name, content in tree(out).items() if TEMPORARY not in name}
     assert [name for name, content in there.items() if undisturbed.get(name) != content] == []
     again = rerun(study, out, *options)
     assert again.code == 0, again.err
-    assert tree(out) == undisturbed
     assert [*out.rglob(f"{TEMPORARY}*")] == []
+    return tree(out)
 
 
 @contextlib.contextmanager

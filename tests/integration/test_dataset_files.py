@@ -285,7 +285,7 @@ GROUP = {
 @pytest.mark.parametrize("name", GROUP)
 def test_spoilt_tables_of_people_and_models_are_named(people, tmp_path, name):
     words, attacks = GROUP[name]
-    try_all(Attack(people[0], name, words, attacks, people[1]), tmp_path)
+    assert try_all(Attack(people[0], name, words, attacks, people[1]), tmp_path).total() == len(attacks)
 
 
 # --- the participant level's
@@ -380,4 +380,4 @@ RUNS = {
 @pytest.mark.parametrize("name", RUNS)
 def test_spoilt_atlases_settings_series_and_greyordinates_are_named(one, tmp_path, name):
     words, attacks = RUNS[name]
-    try_all(Attack(one, name, words, attacks), tmp_path)
+    assert try_all(Attack(one, name, words, attacks), tmp_path).total() == len(attacks)

@@ -21,7 +21,7 @@ from .faults import (
     Fault,
     end,
     gone,
-    recovers,
+    recovered,
     rerun,
     shim,
     small_disk,
@@ -47,7 +47,7 @@ def undisturbed(tiny, tmp_path_factory):
 
 
 def refused(study, out, undisturbed, fault):
-    """Assert that a fault of the output folder is told, and costs nothing once it is gone."""
+    """Meet a fault of the output folder, which must be told, and give the tree of a call once it is gone."""
     call, _ = struck(study, out, fault)
     assert "Traceback" not in call.err
     # 0: what failed is written anew when nothing depends on it, such as a line of the log
@@ -56,14 +56,14 @@ def refused(study, out, undisturbed, fault):
         assert any(word in call.err for word in ("No space left", "Input/output error", "is not writable")), call.err
     else:
         assert tree(out) == undisturbed
-    recovers(study, out, undisturbed)
+    return recovered(study, out, undisturbed)
 
 
 @pytest.mark.slow
 def test_a_disk_that_fills_while_results_are_written_is_told_and_costs_nothing(tiny, undisturbed, tmp_path):
     before, operations = undisturbed
     out = tmp_path / "out"
-    refused(tiny, out, before, Fault(out, f"errno {errno.ENOSPC}", at=operations // 2, only=False))
+    assert refused(tiny, out, before, Fault(out, f"errno {errno.ENOSPC}", at=operations // 2, only=False)) == before
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_a_disk_that_fails_at_any_write_is_told_and_costs_nothing(tiny, undistur
     for at in range(1 + part, operations + 1, 25):
         (tmp_path / str(at)).mkdir()
         out = tmp_path / str(at) / "out"
-        refused(tiny, out, before, Fault(out, f"errno {number}", at=at, only=only))
+        assert refused(tiny, out, before, Fault(out, f"errno {number}", at=at, only=only)) == before
 
 
 @pytest.mark.slow
@@ -88,7 +88,7 @@ def test_a_small_disk_is_told_and_what_is_there_is_whole(tiny, undisturbed, tmp_
         assert "No space left" in call.err
         assert sound(tmp_path / "disk" / "out") == []
         shutil.copytree(tmp_path / "disk" / "out", tmp_path / "out")
-    recovers(tiny, tmp_path / "out", undisturbed[0])
+    assert recovered(tiny, tmp_path / "out", undisturbed[0]) == undisturbed[0]
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_input_that_cannot_be_read_fails_its_own_run_and_no_other(tiny, undistur
     fault = Fault(tiny.func("02"), f"errno {errno.EIO}", ",read,", at=at, only=False, child=child)
     call, _ = struck(tiny, out, fault)
     others_go_on(call, out, undisturbed[0], "cannot be read")
-    recovers(tiny, out, undisturbed[0])
+    assert recovered(tiny, out, undisturbed[0]) == undisturbed[0]
 
 
 def others_go_on(call, out, before, why):
@@ -119,6 +119,7 @@ def test_a_run_whose_process_the_system_kills_fails_alone(tiny, undisturbed, tmp
     fault = Fault(tiny.func("02"), f"self {int(signal.SIGKILL)}", ",read,", child=True)
     call, _ = struck(tiny, tmp_path / "out", fault)
     others_go_on(call, tmp_path / "out", undisturbed[0], "killed by SIGKILL: likely out of memory")
+    assert recovered(tiny, tmp_path / "out", undisturbed[0]) == undisturbed[0]
 
 
 @pytest.mark.slow
@@ -129,7 +130,7 @@ def test_a_run_whose_process_is_killed_while_it_writes_fails_alone(tiny, undistu
     assert call.code == 1, call.err
     assert status(out).loc[FIRST, "state"] == "done"
     assert "killed by SIGKILL" in status(out).loc[SECOND, "reason"]
-    recovers(tiny, out, undisturbed[0])
+    assert recovered(tiny, out, undisturbed[0]) == undisturbed[0]
 
 
 @pytest.mark.slow

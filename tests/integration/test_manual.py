@@ -230,8 +230,9 @@ def test_the_commands_of_the_manual_run_one_after_the_other(page, tmp_path):
         as_xcpd(tmp_path / "study")
     else:
         simulate_dataset(tmp_path / "study", SimulationSettings(**SIZES))
-    script = "\n".join(["set -e", *page_commands(page)])
-    run(["bash", "-c", script], tmp_path, path=str(quick_program(tmp_path / "bin")))
+    script = "\n".join(["set -e", *page_commands(page), "echo the page has ended"])
+    said = run(["bash", "-c", script], tmp_path, path=str(quick_program(tmp_path / "bin")))
+    assert said.endswith("the page has ended\n")
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from .conftest import make_study, status
-from .faults import TINY, Fault, end, gone, recovers, start, struck, undisturbed_tree
+from .faults import TINY, Fault, end, gone, recovered, start, struck, undisturbed_tree
 
 ONE = ("--participant-label", "01", "--nprocs", "1")
 BEFORE_THE_LOG = 10
@@ -29,7 +29,7 @@ def undisturbed(tiny, tmp_path_factory):
 def killed_at(study, out, undisturbed, at):
     call, _ = struck(study, out, Fault(out, f"all {int(signal.SIGKILL)}", at=at), *ONE)
     assert call.code == -signal.SIGKILL
-    recovers(study, out, undisturbed, *ONE)
+    return recovered(study, out, undisturbed, *ONE)
 
 
 def asked_at(study, out, undisturbed, at, number):
@@ -41,7 +41,7 @@ def asked_at(study, out, undisturbed, at, number):
     assert "Traceback" not in call.err
     if [*out.glob("logs/*/status.tsv")]:
         assert set(status(out)["state"]) <= {"interrupted", "done"}
-    recovers(study, out, undisturbed, *ONE)
+    return recovered(study, out, undisturbed, *ONE)
 
 
 @pytest.mark.parametrize("at", [5])
@@ -49,7 +49,7 @@ def test_killed_before_it_writes_a_file_a_rerun_gives_the_undisturbed_tree(tiny,
     out = tmp_path / "out"
     fault = Fault(out / "sub-01", f"all {int(signal.SIGKILL)}", ",write,", at=at)
     assert struck(tiny, out, fault, *ONE)[0].code == -signal.SIGKILL
-    recovers(tiny, out, undisturbed[0], *ONE)
+    assert recovered(tiny, out, undisturbed[0], *ONE) == undisturbed[0]
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_killed_at_every_write_boundary_a_rerun_gives_the_undisturbed_tree(tiny,
     before, operations = undisturbed
     for at in range(1 + part, operations + 1, 10):
         (tmp_path / str(at)).mkdir()
-        killed_at(tiny, tmp_path / str(at) / "out", before, at)
+        assert killed_at(tiny, tmp_path / str(at) / "out", before, at) == before
 
 
 @pytest.mark.slow
@@ -70,11 +70,11 @@ def test_asked_to_stop_at_a_write_boundary_it_says_so_and_a_rerun_gives_the_undi
     before, operations = undisturbed
     for at in range(BEFORE_THE_LOG + 1 + part, operations + 1, 50):
         (tmp_path / str(at)).mkdir()
-        asked_at(tiny, tmp_path / str(at) / "out", before, at, number)
+        assert asked_at(tiny, tmp_path / str(at) / "out", before, at, number) == before
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", CODES)
 @pytest.mark.parametrize("at", [1, 5, BEFORE_THE_LOG])
 def test_asked_to_stop_before_its_log_is_open_it_says_so(tiny, undisturbed, tmp_path, at, number):
-    asked_at(tiny, tmp_path / "out", undisturbed[0], at, number)
+    assert asked_at(tiny, tmp_path / "out", undisturbed[0], at, number) == undisturbed[0]
